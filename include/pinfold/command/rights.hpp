@@ -66,7 +66,7 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 /// The same without such room.
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget);
 
-/// How much a user is shown of a request of anybody, by MONITOR, SLOWLOG and COMMANDLOG.
+/// How much a user is shown of a request of anybody, by MONITOR, SLOWLOG, COMMANDLOG and FUNCTION STATS.
 enum class Sight : std::uint8_t {
   nothing,     // it may not read the keys, or the request works on keys that it does not name
   name,        // the name of the command: what other arguments tell is not known
@@ -147,6 +147,26 @@ class Listing {
   bool all_ = false;
   std::shared_ptr<const security::User> user_;  // null if `all_`, or if there is none
   std::uint64_t selectors_ = 0;                 // those that allow the request
+};
+
+/// What the user with which a call was checked is shown of kept requests of anybody. All of them share one budget. Not thread-safe.
+class SeenRequests {
+ public:
+  /// For the call of a command that shows such requests. It must outlive this.
+  explicit SeenRequests(const Call& call);
+  /// The words that are shown of a request in database `db`. They refer to `words`. If no arguments are, "(redacted)" stands behind the name.
+  std::vector<std::string_view> seen(const RequestWords& words, const Row& row, unsigned db);
+
+ private:
+  Sight sight(const RequestWords& words, const Row& row, unsigned db);
+  bool has_whole_keys(const RequestWords& words, const Row& row) const;
+
+  const Row& by_;
+  const std::shared_ptr<const security::User> user_;
+  security::MatchBudget own_;
+  security::MatchBudget& budget_;
+  std::vector<std::uint32_t> positions_;
+  std::vector<std::string_view> args_;
 };
 
 /// Closes the connections of all clients whose user was removed, as CLIENT KILL does, but for the client with the id `spared`, which gets a
