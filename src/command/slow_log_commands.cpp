@@ -6,9 +6,7 @@
 // Whose user may not read all keys is shown what MONITOR would show it of the request, and of all others the name of the command
 // (SeenRequests, rights.hpp).
 
-#include <algorithm>
 #include <limits>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>

@@ -154,7 +154,8 @@ class SeenRequests {
  public:
   /// For the call of a command that shows such requests. It must outlive this.
   explicit SeenRequests(const Call& call);
-  /// The words that are shown of a request in database `db`. They refer to `words`. If no arguments are, "(redacted)" stands behind the name.
+  /// The words that are shown of a request in database `db`. They refer to `words`. If no arguments are, "(redacted)" stands behind
+  /// the name.
   std::vector<std::string_view> seen(const RequestWords& words, const Row& row, unsigned db);
 
  private:
