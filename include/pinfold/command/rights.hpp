@@ -128,11 +128,11 @@ bool refused_in_exec(Call& call);
 /// For the answer to a client that has waited for this key. Replies the error if its user may not read the key any more, and returns false.
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply);
 
-/// Which keys a command that lists keys may show to its client: those that the user with which the request was checked may read. None
-/// if there is no such user. Not thread-safe.
+/// Which keys a command that lists keys, or shows names of others beside its own, may show to its client: those that the user with which
+/// the request was checked may read. None if there is no such user. Not thread-safe.
 class Listing {
  public:
-  /// For the call of a row with Touches::listing, in the selected database.
+  /// For a call in the selected database: of a row with Touches::listing, or of one whose entries have names of other keys.
   explicit Listing(const Call& call);
   /// False as well if the budget is spent: a request for a key that is too costly to check is refused.
   bool shows(std::string_view key, security::MatchBudget& budget) const {
