@@ -20,6 +20,8 @@ constexpr unsigned shard_bits = 8;  // of a hash, which choose the shard
 
 std::uint32_t hash_of(const store::Key& key) { return static_cast<std::uint32_t>(key.hash >> shard_bits); }
 
+std::uint16_t bit_of(unsigned db) { return static_cast<std::uint16_t>(1U << db); }
+
 std::size_t grown(std::size_t capacity) { return capacity + capacity / 2 + 1; }
 
 }  // namespace
@@ -222,7 +224,7 @@ void TrackedKeys::drop_dead(TrackedKey& key, std::size_t from) {
 
 // The deadline of the entry as the client has read it. It does not change as long as the record is there, because a change ends the record.
 void TrackedKeys::note_deadline(TrackedKey& key, const store::Key& of, unsigned db) {
-  key.databases = static_cast<std::uint16_t>(key.databases | 1U << db);
+  key.databases = static_cast<std::uint16_t>(key.databases | bit_of(db));
   const std::optional<store::Value> value = table_.keyspace_.glance(db, of);
   if (!value || value->expires_at == 0) return;
   key.deadline = std::min(key.deadline, table_.time_of(value->expires_at));
@@ -373,28 +375,35 @@ void TrackedKeys::changed(const store::Change& change) noexcept {
   const bool broadcasts = table_.broadcasters_.load(relaxed) > 0;
   if (at != nullptr) {
     TrackedKey* const key = take_out(at);
-    key->broadcast = broadcasts && !is_last_broadcast(change.key, by_command);
+    key->broadcast = broadcasts && !add_to_last_broadcast(change, by_command);
+    key->databases = bit_of(change.db);
     put_out(key, by_command);
     shrink();
   } else if (broadcasts) {
-    broadcast(change.key, by_command);
+    broadcast(change, by_command);
   }
 }
 
-// A command that changes one key many times tells clients that track prefixes once.
-bool TrackedKeys::is_last_broadcast(const store::Key& key, bool by_command) const {
-  return out_.last != nullptr && out_.last->broadcast && out_.last->by_command == by_command && out_.last->name() == key.text;
+// A command that changes one key many times tells clients that track prefixes once, whatever the database. Returns false if what was put
+// out last is not about this key.
+bool TrackedKeys::add_to_last_broadcast(const store::Change& change, bool by_command) {
+  TrackedKey* const last = out_.last;
+  if (last == nullptr || !last->broadcast || last->by_command != by_command || last->name() != change.key.text) return false;
+  last->databases = static_cast<std::uint16_t>(last->databases | bit_of(change.db));
+  return true;
 }
 
 // For clients that track prefixes. If its name cannot be kept, they have to forget everything.
-void TrackedKeys::broadcast(const store::Key& key, bool by_command) {
-  if (out_.all_broadcast || is_last_broadcast(key, by_command)) return;
+void TrackedKeys::broadcast(const store::Change& change, bool by_command) {
+  if (out_.all_broadcast || add_to_last_broadcast(change, by_command)) return;
+  const store::Key& key = change.key;
   TrackedKey* const record = table_.has_room(TrackedKey::memory_of(key.text.size(), 0)) ? table_.allocate(key, 0) : nullptr;
   if (record == nullptr) {
     out_.all_broadcast = true;
     return subscription_.want_settle();
   }
   record->broadcast = true;
+  record->databases = bit_of(change.db);
   put_out(record, by_command);
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/text.hpp"
@@ -13,6 +14,7 @@
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/rights.hpp"
 #include "pinfold/command/string_commands.hpp"
 #include "pinfold/store/extra.hpp"
 #include "pinfold/store/tag_names.hpp"
@@ -574,6 +576,19 @@ std::size_t bytes_of(const store::Value& value) {
   return value.is_string() || !value.handle() ? value.text.size() : value.handle().memory();
 }
 
+// The keys that an entry depends on, as far as the client's user may read them: what is inherited may be any key.
+std::vector<std::string_view> seen_dependencies(const Call& call, const store::Extra& extra) {
+  std::vector<std::string_view> seen;
+  const Listing listing(call);
+  security::MatchBudget own;
+  security::MatchBudget& budget = call.session.group != nullptr ? call.session.group->matches : own;
+  extra.for_each_tag([&](std::string_view name) {
+    const auto depended = store::dependency_of(name);
+    if (depended && listing.shows(*depended, budget)) seen.push_back(*depended);
+  });
+  return seen;
+}
+
 Outcome cache_inspect(Call& call) {
   store::Database db = call.db();
   const store::Key& key = call.key();
@@ -590,8 +605,8 @@ Outcome cache_inspect(Call& call) {
   std::string_view status = "miss";
   if (value) status = value->absent ? (fresh ? "absent" : "miss") : (fresh ? "hit" : "stale");
   std::size_t tags = 0;
-  std::size_t dependencies = 0;
-  extra.for_each_tag([&](std::string_view name) { ++(store::dependency_of(name) ? dependencies : tags); });
+  extra.for_each_tag([&](std::string_view name) { tags += store::dependency_of(name) ? 0 : 1; });
+  const std::vector<std::string_view> dependencies = seen_dependencies(call, extra);
   resp::Reply& reply = call.reply;
   const auto number = [&reply](std::string_view name, std::int64_t n) {
     reply.bulk(name);
@@ -615,10 +630,8 @@ Outcome cache_inspect(Call& call) {
     if (!store::dependency_of(name)) reply.bulk(store::tag_of(name));
   });
   reply.bulk("depends");
-  reply.array(dependencies);
-  extra.for_each_tag([&](std::string_view name) {
-    if (const auto depended = store::dependency_of(name)) reply.bulk(*depended);
-  });
+  reply.array(dependencies.size());
+  for (const std::string_view name : dependencies) reply.bulk(name);
   reply.bulk("policy");
   if (policy != nullptr) {
     reply.bulk(policy->name);

@@ -4,7 +4,9 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/text.hpp"
@@ -14,6 +16,7 @@
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
 #include "pinfold/command/pattern.hpp"
+#include "pinfold/command/rights.hpp"
 #include "pinfold/command/script_family.hpp"
 
 namespace pinfold::command {
@@ -198,11 +201,15 @@ Outcome function_stats(Call& call) {
   reply.bulk("running_script");
   if (const auto running = longest_running(call.engine.scripting)) {
     reply.map(3);
+    SeenRequests requests(call);
+    const std::vector<std::string_view> seen = requests.seen(running->words, *running->row, running->db);
+    // The name is one of the arguments, or a digest of one: whoever is not shown those is not told it either.
+    const bool sees_arguments = seen.size() == running->words.count();
     reply.bulk("name");
-    reply.bulk(running->name);
+    reply.bulk(sees_arguments ? std::string_view(running->name) : redacted);
     reply.bulk("command");
-    reply.array(running->command.size());
-    for (const std::string& word : running->command) reply.bulk(word);
+    reply.array(seen.size());
+    for (const std::string_view word : seen) reply.bulk(word);
     reply.bulk("duration_ms");
     reply.integer((monotonic_us() - running->since_us) / 1000);
   } else {

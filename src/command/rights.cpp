@@ -347,6 +347,30 @@ Listing::Listing(const Call& call) {
   selectors_ = user->selectors_for(command_index(call.row), first_argument, call.session.db);
 }
 
+SeenRequests::SeenRequests(const Call& call)
+    : by_(call.row), user_(call.session.checked_user()), budget_(call.in_transaction ? call.session.group->matches : own_) {}
+
+std::vector<std::string_view> SeenRequests::seen(const RequestWords& words, const Row& row, unsigned db) {
+  args_.clear();
+  for (std::size_t i = 0; i < words.count(); ++i) args_.push_back(words[i]);
+  return seen_words(sight(words, row, db), words, row, args_);
+}
+
+Sight SeenRequests::sight(const RequestWords& words, const Row& row, unsigned db) {
+  if (user_ == nullptr) return Sight::nothing;
+  const Sight sight = sight_of(*user_, by_, row, args_, db, budget_, positions_);
+  return sight == Sight::keys && !has_whole_keys(words, row) ? Sight::nothing : sight;
+}
+
+// Whether the names that sight_of() has looked at are those of the request: one that was cut is longer than what is kept.
+bool SeenRequests::has_whole_keys(const RequestWords& words, const Row& row) const {
+  constexpr std::size_t longest = WordLimits().bytes_of_word;
+  const auto is_whole = [](std::string_view word) { return word.size() <= longest; };
+  const auto is_whole_key = [&](std::uint32_t at) { return is_whole(args_[at]); };
+  return words.are_all() && std::ranges::all_of(positions_, is_whole_key) &&
+         (row.prefix == nullptr || std::ranges::all_of(args_, is_whole));
+}
+
 void close_clients_of_removed_users(Engine& engine, std::uint64_t spared) {
   engine.clients.for_each([&](SharedClient& client) {
     if (client.id == spared || client.closing.load(std::memory_order_relaxed)) return;

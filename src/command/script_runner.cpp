@@ -610,6 +610,7 @@ script::Outcome ScriptRunner::interpret(Call& call, const Subject& subject, Run&
   const Args arguments = call.args.subspan(first_key + of_keys);
   CommandGroup& group = *call.session.group;
   const std::uint64_t limit = engine_.scripting.time_limit();
+  run.db = call.session.db;
   run.began = ThreadClock::ticks();
   run.deadline = run.began + limit - std::min(limit, group.script_ticks);
   run.look_at = std::min(run.deadline, run.began + shown_after);
@@ -660,9 +661,8 @@ std::string_view ScriptRunner::look_at_time(std::uint64_t now) {
   }
   if (!run.shown) {
     try {
-      const RequestWords words(run.call->row, run.call->args);
-      RunningScript::Shown shown{.name = excerpt(run.subject->name), .command = {}, .since_us = 0};
-      for (std::size_t i = 0; i < words.count(); ++i) shown.command.emplace_back(words[i]);
+      RunningScript::Shown shown{.name = excerpt(run.subject->name), .words = {run.call->row, run.call->args}, .row = &run.call->row};
+      shown.db = run.db;
       shown.since_us = monotonic_us() - static_cast<std::int64_t>(ThreadClock::ns_of(now - run.began)) / ns_per_us;
       shown.is_function = run.subject->is_function;
       shown.has_written = run.has_written;

@@ -3,11 +3,10 @@
 // SLOWLOG has Redis' entries of six elements, because clients read exactly so many (go-redis). COMMANDLOG's entries of slow commands have
 // two more: the microseconds for which the command has waited for locks, and for room.
 //
-// Whose user may not read all keys is shown what MONITOR would show it of the request, and of all others the name of the command.
+// Whose user may not read all keys is shown what MONITOR would show it of the request, and of all others the name of the command
+// (SeenRequests, rights.hpp).
 
-#include <algorithm>
 #include <limits>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,43 +27,6 @@ namespace {
 using Kind = CommandLog::Kind;
 
 enum class Waits : bool { left_out, told };
-
-// What the client's user may see of entries.
-class Seen {
- public:
-  explicit Seen(const Call& call)
-      : by_(call.row), user_(call.session.checked_user()), budget_(call.in_transaction ? call.session.group->matches : own_) {}
-
-  // The words refer to the entry.
-  std::vector<std::string_view> of(const CommandLog::Entry& entry) {
-    args_.clear();
-    for (std::size_t i = 0; i < entry.words.count(); ++i) args_.push_back(entry.words[i]);
-    return seen_words(sight(entry), entry.words, *entry.row, args_);
-  }
-
- private:
-  Sight sight(const CommandLog::Entry& entry) {
-    if (user_ == nullptr) return Sight::nothing;
-    const Sight sight = sight_of(*user_, by_, *entry.row, args_, entry.db, budget_, positions_);
-    return sight == Sight::keys && !has_whole_keys(entry) ? Sight::nothing : sight;
-  }
-
-  // Whether the names that sight_of() has looked at are those of the request: one that was cut is longer than what is kept.
-  bool has_whole_keys(const CommandLog::Entry& entry) const {
-    constexpr std::size_t longest = WordLimits().bytes_of_word;
-    const bool has_prefix = entry.row->prefix != nullptr;
-    const auto is_whole = [](std::string_view word) { return word.size() <= longest; };
-    const auto is_whole_key = [&](std::uint32_t at) { return is_whole(args_[at]); };
-    return entry.words.are_all() && std::ranges::all_of(positions_, is_whole_key) && (!has_prefix || std::ranges::all_of(args_, is_whole));
-  }
-
-  const Row& by_;
-  const std::shared_ptr<const security::User> user_;
-  security::MatchBudget own_;
-  security::MatchBudget& budget_;  // of all entries together
-  std::vector<std::uint32_t> positions_;
-  std::vector<std::string_view> args_;
-};
 
 void reply_entry(resp::Reply& reply, const CommandLog::Entry& entry, std::span<const std::string_view> words, Waits waits) {
   reply.array(waits == Waits::told ? 8 : 6);
@@ -101,8 +63,10 @@ std::optional<Kind> parse_kind(Call& call, std::string_view text) {
 Outcome reply_newest(Call& call, Kind kind, std::size_t count, Waits waits) {
   const std::vector<CommandLog::Pointer> entries = call.engine.command_log.newest(kind, count);
   call.reply.array(entries.size());
-  Seen seen(call);
-  for (const CommandLog::Pointer& entry : entries) reply_entry(call.reply, *entry, seen.of(*entry), waits);
+  SeenRequests requests(call);
+  for (const CommandLog::Pointer& entry : entries) {
+    reply_entry(call.reply, *entry, requests.seen(entry->words, *entry->row, entry->db), waits);
+  }
   return Outcome::done;
 }
 

@@ -1,6 +1,7 @@
 #include "pinfold/command/tracking_feed.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <bitset>
 #include <cstdio>
 #include <memory>
@@ -16,6 +17,7 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr unsigned most_threads = 256;
+constexpr unsigned any_database = ~0U;
 
 constexpr std::string_view begin_push = ">2\r\n$10\r\ninvalidate\r\n";
 constexpr std::string_view begin_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
@@ -30,6 +32,20 @@ void append_message(std::string& to, Audience audience, std::span<const cache::T
     append_header(to, '$', key->name_size);
     to.append(key->name()).append("\r\n");
   }
+}
+
+// The selectors that allow one of these databases, which are bits; a bit for each by its index.
+std::uint64_t selectors_for(const security::User& user, unsigned databases) {
+  std::uint64_t found = 0;
+  const std::size_t count = std::min<std::size_t>(user.selectors().size(), 64);
+  for (std::size_t i = 0; i < count; ++i) {
+    bool allowed = databases == any_database;
+    for (unsigned left = databases; !allowed && left != 0; left &= left - 1) {
+      allowed = user.selectors()[i].allows_database(static_cast<unsigned>(std::countr_zero(left)));
+    }
+    if (allowed) found |= std::uint64_t{1} << i;
+  }
+  return found;
 }
 
 void take(unsigned& left, std::size_t cost) { left -= static_cast<unsigned>(std::min<std::size_t>(left, cost)); }
@@ -181,7 +197,7 @@ bool TrackingFeed::tell_keys(unsigned& left) {
 
 void TrackingFeed::tell_key(const cache::TrackedKey& key, Tracking& tracking) {
   if (!choose_audience(tracking)) return;
-  if (!may_hear(tracking, key.name())) return tell_to_forget(tracking);
+  if (!may_hear(tracking, key.name(), any_database)) return tell_to_forget(tracking);
   std::string& text = tracking.audience == Audience::invalidations ? text_ : message_text_;
   try {
     const cache::TrackedKey* const one[] = {&key};
@@ -239,7 +255,7 @@ void TrackingFeed::tell_prefix(const Prefix& prefix, Tracking& tracking) {
     keys.reserve(prefix.keys.size());
     for (const cache::TrackedKey* key : prefix.keys) {
       const bool own = tracking.noloop && key->writer == tracking.ticket;
-      if (!own && may_hear(tracking, key->name())) keys.push_back(key);
+      if (!own && may_hear(tracking, key->name(), key->databases)) keys.push_back(key);
     }
     if (keys.empty()) return;
     append_message(text, tracking.audience, keys);
@@ -364,16 +380,15 @@ void TrackingFeed::break_redirect(Tracking& tracking) {
   push_to(session.shared.place(), {text, static_cast<std::size_t>(size)}, Audience::invalidations);
 }
 
-bool TrackingFeed::may_hear(const Tracking& tracking, std::string_view name) const {
+// Whether the user may read a key of this name in one of the databases, which are bits.
+bool TrackingFeed::may_hear(const Tracking& tracking, std::string_view name, unsigned databases) const {
   Session& session = tracking.session;
   if (session.may_do_all(engine_.users)) return true;
   const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
   if (user == nullptr) return false;
   if (user->unlimited()) return true;
   security::MatchBudget budget;
-  const std::size_t selectors = user->selectors().size();
-  const std::uint64_t all = selectors < 64 ? (std::uint64_t{1} << selectors) - 1 : ~std::uint64_t{0};
-  return user->may_list(all, name, budget);
+  return user->may_list(selectors_for(*user, databases), name, budget);
 }
 
 // --- all threads ---

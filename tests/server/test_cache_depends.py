@@ -315,6 +315,26 @@ def test_rights(cache, client, connect):
     assert client.call("ACL", "DELUSER", "reader", "writer", "none") == 3
 
 
+def test_dependencies_that_may_not_be_read_are_not_shown(cache, client):
+    """They may be inherited, so whoever may inspect an entry need not know their names."""
+    built(cache, "open:1", "secret:1", "written:1", "open:0")
+    built(cache, "open:2", "open:1")
+    rules = ["%R~open:*", "%W~written:*"]
+    assert client.call("ACL", "SETUSER", "limited", "reset", "on", "nopass", "+@all", *rules) == "OK"
+    everything = [b"open:0", b"open:1", b"secret:1", b"written:1"]
+    assert sorted(depends(cache, "open:2")) == everything
+    assert cache.call("AUTH", "limited", "x") == "OK"
+    assert sorted(depends(cache, "open:2")) == [b"open:0", b"open:1"]
+    assert cache.call("MULTI") == "OK"
+    cache.call("CACHE.INSPECT", "open:2")
+    assert sorted(cache.mapping(cache.call("EXEC")[0])["depends"]) == [b"open:0", b"open:1"]
+    assert client.call("ACL", "SETUSER", "limited", "resetkeys", "%R~*") == "OK"
+    assert sorted(depends(cache, "open:2")) == everything
+    assert client.call("ACL", "SETUSER", "limited", "resetkeys", "%W~*") == "OK"
+    assert depends(cache, "open:2") == []
+    assert client.call("ACL", "DELUSER", "limited") == 1
+
+
 def test_where_the_keys_are(client):
     def keys(*words):
         reply = client.call("COMMAND", "GETKEYS", *words)

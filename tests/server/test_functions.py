@@ -8,10 +8,10 @@ import threading
 import pytest
 
 from tests.support import resp
-from tests.support.servers import is_redis
+from tests.support.servers import eventually, is_redis
 
 from .conftest import info, only_pinfold
-from .test_scripts import counts, error, in_background, kill_until_ended, setting
+from .test_scripts import ENDLESS, counts, error, in_background, kill_until_ended, setting, sha
 
 LIBRARY = """#!lua name=mylib
 redis.register_function("get", function(keys, args) return redis.call("GET", keys[1]) end)
@@ -192,6 +192,53 @@ def test_statistics(functions):
     figures = info(functions, "memory")
     assert (figures["number_of_libraries"], figures["number_of_functions"]) == ("1", "2")
     assert int(figures["used_memory_functions"]) > 0
+
+
+@only_pinfold
+def test_a_user_is_shown_running_scripts_whose_keys_it_may_read_and_of_others_the_command(server, functions, connect):
+    functions.call("FUNCTION", "LOAD", library("l", "endless", body="while true do end"))
+    functions.call("ACL", "SETUSER", "limited", "on", "nopass", "%R~seen:*", "%W~*", "+function|stats")
+    functions.call("ACL", "SETUSER", "reader", "on", "nopass", "%R~*", "+function|stats")
+    askers = [(user, connect()) for user in ("limited", "reader") for _ in range(4)]
+    for user, connection in askers:
+        assert connection.call("AUTH", user, "") == "OK"
+
+    def watch(*request):
+        """What each user is shown while the request runs. Those on its own thread are served only when it has ended."""
+        ended = threading.Event()
+        found = {"limited": [], "reader": []}
+
+        def ask(user, connection):
+            while not ended.is_set():
+                running = connection.call("FUNCTION", "STATS")[1]
+                if running is not None:
+                    found[user].append((running[1], running[3]))
+
+        threads = [threading.Thread(target=ask, args=asker) for asker in askers]
+        result = in_background(server, *request)
+        for thread in threads:
+            thread.start()
+        assert "script-time-limit" in result()
+        ended.set()
+        for thread in threads:
+            thread.join()
+        return found if found["limited"] and found["reader"] else None
+
+    with setting(functions, "script-time-limit", 300):
+        for request, name, shown in (
+            (("EVAL", ENDLESS, 1, "hidden:1", "text"), sha(ENDLESS), False),
+            (("EVAL", ENDLESS, 0, "text"), sha(ENDLESS), False),
+            (("FCALL", "endless", 2, "seen:1", "hidden:1"), "endless", False),
+            (("EVAL", ENDLESS, 1, "seen:" + "k" * 200), sha(ENDLESS), False),
+            (("EVAL", ENDLESS, 1, "seen:1", "text"), sha(ENDLESS), True),
+        ):
+            found = eventually(lambda: watch(*request))
+            words = [str(word).encode() for word in request]
+            for seen_name, command in found["reader"]:
+                assert seen_name == name.encode() and command[:3] == words[:3] and len(command) == len(words)
+            for seen in found["limited"]:
+                assert seen == ((name.encode(), words) if shown else (b"(redacted)", [words[0], b"(redacted)"]))
+    functions.call("ACL", "DELUSER", "limited", "reader")
 
 
 def test_functions_in_a_transaction(functions):

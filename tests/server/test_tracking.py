@@ -416,6 +416,53 @@ def test_names_are_told_to_those_only_who_may_read_them(client, connect):
 
 
 @only_pinfold
+def test_prefixes_are_told_in_databases_only_that_the_user_may_use(client, connect, track):
+    client.call("ACL", "SETUSER", "reader", "on", "nopass", "+@all", "~a*", "db=0", "(+@all ~b* db=1)")
+
+    def limited(*options):
+        connection = connect()
+        connection.call("AUTH", "reader", "x")
+        return Tracker(connection, *options)
+
+    def change(db, *command):
+        assert client.call("SELECT", db) == "OK"
+        assert client.call(*command) == "OK"
+
+    try:
+        tracker, everything = limited("ON", "BCAST"), track("ON", "BCAST")
+        change(1, "MSET", "a:1", "1", "b:1", "1")
+        assert tracker.names() == [b"b:1"]
+        change(0, "MSET", "a:2", "1", "b:2", "1")
+        assert tracker.names() == [b"a:2"]
+        change(1, "SET", "a:3", "1")
+        change(2, "SET", "b:3", "1")
+        # Changes of one name in several databases may be one message.
+        client.call("SELECT", 1)
+        client.pipeline([("MULTI",), ("SET", "a:4", "1"), ("SELECT", 0), ("SET", "a:4", "1"), ("EXEC",)])
+        assert tracker.names() == [b"a:4"]
+        # The other way round, with a client that has read the key.
+        reader = limited("ON")
+        reader.call("GET", "a:5")
+        client.call("SELECT", 0)
+        client.pipeline([("MULTI",), ("SET", "a:5", "1"), ("SELECT", 1), ("SET", "a:5", "1"), ("SELECT", 0), ("EXEC",)])
+        assert tracker.names() == [b"a:5"]
+        assert reader.names() == [b"a:5"]
+        # A client that has read a key of that name is told whatever the database.
+        reader.call("GET", "a:6")
+        change(1, "SET", "a:6", "1")
+        assert reader.names() == [b"a:6"]
+        change(0, "SET", "a:7", "1")
+        assert tracker.names() == [b"a:7"]
+        heard = set()
+        while b"a:7" not in heard:
+            heard.update(everything.names())
+        assert heard >= {b"a:1", b"a:2", b"a:3", b"a:4", b"a:5", b"a:6", b"a:7", b"b:1", b"b:2", b"b:3"}
+    finally:
+        client.call("SELECT", 0)
+        client.call("ACL", "DELUSER", "reader")
+
+
+@only_pinfold
 def test_a_read_that_waited_for_a_lease_is_not_kept(client, connect, track):
     """Its reply comes later than the read was executed, so the client is told behind it not to keep it."""
     tracker = track()

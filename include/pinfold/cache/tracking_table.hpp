@@ -96,7 +96,9 @@ struct TrackedKey {
     std::uint32_t deadline;  // in the table: the earliest of its entries' deadlines (TrackingTable::time_of); no_deadline: none
     Ticket writer;           // on its way: the client whose command has changed the key; 0: another cause, or not known
   };
-  std::uint16_t databases;  // those in which clients have read it, as bits: their deadlines are in `deadline`
+  // As bits. In the table: those in which clients have read it, whose deadlines are in `deadline`. On its way with `broadcast`: those in
+  // which it has changed.
+  std::uint16_t databases;
   bool by_command;          // on its way: a command has changed the key, and no deadline, eviction or purge
   bool broadcast;           // on its way: to be told to clients that track prefixes
 
@@ -230,8 +232,8 @@ class TrackedKeys final : public store::Observer {
   void shrink();
   void evict_one(const TrackedKey* spared);
   void put_out(TrackedKey* key, bool by_command);
-  bool is_last_broadcast(const store::Key& key, bool by_command) const;
-  void broadcast(const store::Key& key, bool by_command);
+  bool add_to_last_broadcast(const store::Change& change, bool by_command);
+  void broadcast(const store::Change& change, bool by_command);
   void put_aside();
   void drop_dead(TrackedKey& key, std::size_t from);
   // For TrackingTable::tend(). Each looks at about `most` records or segments, and returns whether it has come to the end.

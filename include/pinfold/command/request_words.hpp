@@ -1,6 +1,6 @@
 #pragma once
-// The words of a request as SLOWLOG, COMMANDLOG and MONITOR show them: shortened, and without passwords. Who is shown which of
-// them: sight_of() (rights.hpp).
+// The words of a request as SLOWLOG, COMMANDLOG, MONITOR and FUNCTION STATS show them: shortened, and without passwords. Who is shown which
+// of them: sight_of() (rights.hpp).
 
 #include <cstddef>
 #include <cstdint>

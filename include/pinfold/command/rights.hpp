@@ -66,7 +66,7 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 /// The same without such room.
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget);
 
-/// How much a user is shown of a request of anybody, by MONITOR, SLOWLOG and COMMANDLOG.
+/// How much a user is shown of a request of anybody, by MONITOR, SLOWLOG, COMMANDLOG and FUNCTION STATS.
 enum class Sight : std::uint8_t {
   nothing,     // it may not read the keys, or the request works on keys that it does not name
   name,        // the name of the command: what other arguments tell is not known
@@ -128,11 +128,11 @@ bool refused_in_exec(Call& call);
 /// For the answer to a client that has waited for this key. Replies the error if its user may not read the key any more, and returns false.
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply);
 
-/// Which keys a command that lists keys may show to its client: those that the user with which the request was checked may read. None
-/// if there is no such user. Not thread-safe.
+/// Which keys a command that lists keys, or shows names of others beside its own, may show to its client: those that the user with which
+/// the request was checked may read. None if there is no such user. Not thread-safe.
 class Listing {
  public:
-  /// For the call of a row with Touches::listing, in the selected database.
+  /// For a call in the selected database: of a row with Touches::listing, or of one whose entries have names of other keys.
   explicit Listing(const Call& call);
   /// False as well if the budget is spent: a request for a key that is too costly to check is refused.
   bool shows(std::string_view key, security::MatchBudget& budget) const {
@@ -147,6 +147,27 @@ class Listing {
   bool all_ = false;
   std::shared_ptr<const security::User> user_;  // null if `all_`, or if there is none
   std::uint64_t selectors_ = 0;                 // those that allow the request
+};
+
+/// What the user with which a call was checked is shown of kept requests of anybody. All of them share one budget. Not thread-safe.
+class SeenRequests {
+ public:
+  /// For the call of a command that shows such requests. It must outlive this.
+  explicit SeenRequests(const Call& call);
+  /// The words that are shown of a request in database `db`. They refer to `words`. If no arguments are, "(redacted)" stands behind
+  /// the name.
+  std::vector<std::string_view> seen(const RequestWords& words, const Row& row, unsigned db);
+
+ private:
+  Sight sight(const RequestWords& words, const Row& row, unsigned db);
+  bool has_whole_keys(const RequestWords& words, const Row& row) const;
+
+  const Row& by_;
+  const std::shared_ptr<const security::User> user_;
+  security::MatchBudget own_;
+  security::MatchBudget& budget_;
+  std::vector<std::uint32_t> positions_;
+  std::vector<std::string_view> args_;
 };
 
 /// Closes the connections of all clients whose user was removed, as CLIENT KILL does, but for the client with the id `spared`, which gets a

@@ -90,6 +90,7 @@ class ScriptRunner final : private script::Host {
     Call* call;
     const Subject* subject;
     std::span<const store::Key> declared;
+    unsigned db = 0;             // that of the request: the script may select another one
     std::uint64_t began = 0;     // ticks
     std::uint64_t deadline = 0;  // ticks
     std::uint64_t look_at = 0;   // ticks: when stop() has more to do than a comparison

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pinfold/command/function_libraries.hpp"
+#include "pinfold/command/request_words.hpp"
 #include "pinfold/command/script_cache.hpp"
 
 namespace pinfold::command {
@@ -27,8 +28,10 @@ class RunningScript {
   enum class Killed : std::uint8_t { none, is_script, is_function, has_written, yes };
   struct Shown {
     std::string name;
-    std::vector<std::string> command;  // the words of the request, as far as they are shown
-    std::int64_t since_us = 0;         // monotonic
+    RequestWords words;
+    const Row* row = nullptr;
+    unsigned db = 0;            // that of the request
+    std::int64_t since_us = 0;  // monotonic
     bool is_function = false;
     bool has_written = false;
   };

@@ -6,7 +6,8 @@
 // and pushes messages to its own clients. What one client gets in a round is sent together.
 //
 // A client is told names of keys that its user may read. Whether it may is asked when it is told. A client that is not allowed to hear the
-// name of a key that it has read is told to forget everything. A client that tracks prefixes is not told such names.
+// name of a key that it has read is told to forget everything. A client that tracks prefixes is not told such names, nor those of keys that
+// have changed only in databases that its user may not use. (A client that has read a key of that name is told whatever the database.)
 
 #include <atomic>
 #include <cstddef>
@@ -77,7 +78,7 @@ class TrackingFeed {
   void send_redirected();
   void push_to(const ClientPlace& to, std::string_view bytes, Audience audience) noexcept;
   void break_redirect(Tracking& tracking);
-  bool may_hear(const Tracking& tracking, std::string_view name) const;
+  bool may_hear(const Tracking& tracking, std::string_view name, unsigned databases) const;
 
   Engine& engine_;
   const unsigned thread_;
