@@ -406,10 +406,12 @@ def test_the_log_has_scripts_that_were_stopped(server, scripts):
 
 
 @only_pinfold
-def test_the_log_tells_once_why_a_script_locks_everything(server, scripts):
+def test_the_log_tells_once_why_a_script_locks_everything(start):
+    server = start()
     script = "return redis.call('GET', 'built' .. ARGV[1])"
-    for i in range(3):
-        scripts.call("EVAL", script, 0, i)
+    with server.connect() as client:
+        for i in range(3):
+            client.call("EVAL", script, 0, i)
     eventually(lambda: f"script {sha(script)} of client" in server.log())
     assert server.log().count(sha(script)) == 1 and "so it locks all keys: GET uses 'built0'" in server.log()
 
@@ -583,7 +585,8 @@ def test_the_cache_of_scripts_is_bounded(scripts):
     assert scripts.call("SCRIPT", "EXISTS", sha(kept), sha("return 0"), sha("return 699")) == [1, 0, 1]
     assert counts(scripts)["cached_scripts_evicted"] >= 200
     with setting(scripts, "script-cache-size", "64kb"):
-        large = "return 1 --" + "x" * 100_000
+        scripts.call("SCRIPT", "LOAD", "return 0 --" + "x" * 40_000)
+        large = "return 1 --" + "x" * 40_000
         assert scripts.call("EVAL", large, 0) == 1
         assert scripts.call("SCRIPT", "EXISTS", sha(large)) == [0]
         assert scripts.call("SCRIPT", "LOAD", large) == error("OOM the cache of scripts is full (script-cache-size)")

@@ -62,7 +62,7 @@ class EventLog {
   };
 
   /// The most lines of a kind that are written in a second.
-  static constexpr unsigned per_second(Kind kind) { return kind == Kind::purges ? 20 : 5; }
+  static constexpr unsigned per_second(Kind kind) { return kind == Kind::purges || kind == Kind::undeclared_keys ? 20 : 5; }
   static Level level_of(Kind kind);
   static constexpr std::size_t most_waiting = 256;
 
