@@ -389,6 +389,7 @@ DIFFERENCES = [
         "A script is stopped with an error when it has run for longer than `script-time-limit`, also if it has written; what it has written stays. Redis lets it run, and answers BUSY to others. A script that uses keys which its caller has not named may be answered with an error once in a while ([scripts.md](scripts.md)). Memory of scripts is bounded. KEYS, SCAN and the other commands with a budget inside EXEC have 64 times as much in a script. Commands that EXEC refuses for their size or because they would have to wait are refused in scripts too.", never_sent,
     ),  # fmt: skip
     Difference(("SCRIPT KILL", "FUNCTION KILL"), BY_DESIGN, "They end what has run for ten milliseconds on any I/O thread. A client of the script's own thread is not served before the script has ended ([scripts.md](scripts.md)).", never_sent),
+    Difference(("CLIENT PAUSE",), BY_DESIGN, "WRITE holds scripts and functions also if they are flagged `no-writes`, but for EVAL_RO, EVALSHA_RO and FCALL_RO.", never_sent),
     Difference(("SCRIPT DEBUG",), BY_DESIGN, "There is no debugger.", never_sent),
     Difference(("EVAL", "EVALSHA", "FCALL"), BY_DESIGN, "A double that a script returns has the fewest digits that tell it from others (`0.1`), as in Redis 7.2; Redis 7.0 writes 17. The library `redis` has the name `server`, too, as in Valkey 8.", never_sent),
     Difference(("SCRIPT LOAD", "FUNCTION LOAD"), BY_DESIGN, "Scripts and libraries take at most `script-cache-size` each. MONITOR, SLOWLOG and the logs do not show their text.", never_sent),
