@@ -24,6 +24,12 @@ PRINTED = {
         "first: 3 then: 0", "after a change of product:42: ['product:42', 'product:42:reviews']",
         "after a soft one of the category: ['product:42', 'category:electronics:page:1']", "erased: True - again: 0",
     ],
+    "dependencies.py": [
+        "Ada: 2 posts, Grace: 1 posts - made: 5 - again: 0",
+        "Countess Ada: 2 posts, Grace: 1 posts - made: ['user:ada:posts', 'user:ada', 'page:front']",
+        "Countess Ada: 2 posts, Grace: 1 posts - made: ['user:ada:posts', 'page:front']",
+        "Countess Ada: 2 posts, Grace: 7 posts - made: ['user:grace:posts', 'user:grace', 'page:front']",
+    ],
     "write_through.py": ["second: True first: False", "read: 9", "late: False read: 8 same version again: False"],
     "sessions.py": ["ada has half an hour again", "after log-out: None ada", "after log-out everywhere: None reader grace"],
     "rate_limit.py": [

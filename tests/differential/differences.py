@@ -287,7 +287,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("CLIENT TRACKING",), BY_DESIGN,
-        "A key is told when its value becomes stale or expires, not when it is removed. SWAPDB, and switches that let reads find other keys, tell everybody to forget everything. What a client has read is forgotten by OFF; Redis tells of it after a later ON. A client whose redirection is broken is told once, when the other client has gone, and nothing is noted for it any more. Names are told to clients whose users may read them. A read whose reply comes later than the value was read is not noted: its client is told not to keep it. An error about prefixes that overlap changes nothing (in Redis 7.0 the client tracks all the same if they are not the first two). A target with RESP2 must subscribe to `__redis__:invalidate`, not to any channel. A client has at most 512 prefixes. See [client-side-caching.md](client-side-caching.md).", never_sent,
+        "A key is told when its value becomes stale or expires, not when it is removed; with BCAST not when its value becomes stale at its deadline, and when an expired one is removed. In a script the keys are noted that it reads; Redis notes those that its caller has declared. SWAPDB, and switches that let reads find other keys, tell everybody to forget everything. What a client has read is forgotten by OFF; Redis tells of it after a later ON. A client whose redirection is broken is told once, when the other client has gone, and nothing is noted for it any more. Names are told to clients whose users may read them. A read whose reply comes later than the value was read is not noted: its client is told not to keep it. An error about prefixes that overlap changes nothing (in Redis 7.0 the client tracks all the same if they are not the first two). A target with RESP2 must subscribe to `__redis__:invalidate`, not to any channel. A client has at most 512 prefixes. See [client-side-caching.md](client-side-caching.md).", never_sent,
     ),  # fmt: skip
     Difference(
         ("PUBLISH", "SPUBLISH"), BY_DESIGN,
@@ -386,7 +386,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("EVAL", "EVALSHA", "FCALL"), BY_DESIGN,
-        "A script is stopped with an error when it has run for longer than `script-time-limit`, also if it has written; what it has written stays. Redis lets it run, and answers BUSY to others. A script that uses keys which its caller has not named may be answered with an error once in a while ([scripts.md](scripts.md)). Memory of scripts is bounded. KEYS, SCAN and the other commands with a budget inside EXEC have 64 times as much in a script. Commands that EXEC refuses for their size or because they would have to wait are refused in scripts too.", never_sent,
+        "A script is stopped with an error when it has run for longer than `script-time-limit`, also if it has written; what it has written stays. Redis lets it run, and answers BUSY to others. A script that uses keys which its caller has not named may be answered with an error once in a while ([scripts.md](scripts.md)). Memory of scripts is bounded. `redis.call` takes about 7990 values from `unpack` at most (Redis 7999). KEYS, SCAN and the other commands with a budget inside EXEC have 64 times as much in a script. Commands that EXEC refuses for their size or because they would have to wait are refused in scripts too.", never_sent,
     ),  # fmt: skip
     Difference(("SCRIPT KILL", "FUNCTION KILL"), BY_DESIGN, "They end what has run for ten milliseconds on any I/O thread. A client of the script's own thread is not served before the script has ended ([scripts.md](scripts.md)).", never_sent),
     Difference(("CLIENT PAUSE",), BY_DESIGN, "WRITE holds scripts and functions also if they are flagged `no-writes`, but for EVAL_RO, EVALSHA_RO and FCALL_RO.", never_sent),
@@ -395,7 +395,7 @@ DIFFERENCES = [
     Difference(("SCRIPT LOAD", "FUNCTION LOAD"), BY_DESIGN, "Scripts and libraries take at most `script-cache-size` each. MONITOR, SLOWLOG and the logs do not show their text.", never_sent),
     Difference(("FUNCTION DUMP", "FUNCTION RESTORE"), BY_DESIGN, "The payload has a form of its own. Libraries are not kept over a restart: there is no persistence.", never_sent),
     Difference(("INFO",), BY_DESIGN, "Errors with codes that scripts or DEBUG ERROR invent count as `errorstat_OTHER` if the code is long or odd, or if there are 128 such codes already.", never_sent),
-    Difference(("CONFIG SET",), BY_DESIGN, "A value of more than 4096 bytes is refused.", never_sent),
+    Difference(("CONFIG SET",), BY_DESIGN, "A value of more than 4096 bytes is refused. So is 0 for `lua-time-limit` and its other names: scripts always have a limit.", never_sent),
     Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save. A password is shown as `(hidden)`.", config_get),
 ]
 
