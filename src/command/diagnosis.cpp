@@ -37,8 +37,9 @@ std::vector<RecentCalls> recent_calls(const Figures& now, const Figures& before)
 
 Sections sections_of_diagnosis() {
   Sections wanted;
-  for (const Section section : {Section::memory, Section::stats, Section::cache, Section::tls, Section::commands, Section::errors,
-                                Section::policies, Section::threads, Section::keys, Section::working_set, Section::users}) {
+  for (const Section section :
+       {Section::memory, Section::stats, Section::cache, Section::tls, Section::commands, Section::errors, Section::policies,
+        Section::threads, Section::keys, Section::working_set, Section::users, Section::scripts}) {
     wanted.set(static_cast<std::size_t>(section));
   }
   return wanted;

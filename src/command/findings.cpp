@@ -33,6 +33,7 @@ constexpr double errors_per_second = 10.0 / 60;
 constexpr std::uint64_t high_p99_us = 10'000;
 constexpr std::uint64_t bad_p99_us = 50'000;
 constexpr std::uint64_t slow_p50_us = 2'000;
+constexpr std::uint64_t long_script_us = 131'072;  // a bound of the histograms
 constexpr double busy_thread = 80;
 constexpr double long_waits = 5;                 // of the time that all I/O threads have
 constexpr double many_evictions = 100;           // per second
@@ -113,6 +114,9 @@ std::uint64_t grown(const Evidence& evidence, std::uint64_t CacheFigures::*count
 }
 std::uint64_t grown(const Evidence& evidence, std::uint64_t TlsFigures::*counter) {
   return grown(evidence.now.tls.*counter, evidence.before.tls.*counter);
+}
+std::uint64_t grown(const Evidence& evidence, std::uint64_t ScriptFigures::*counter) {
+  return grown(evidence.now.scripts.*counter, evidence.before.scripts.*counter);
 }
 
 double watched_seconds(const Evidence& evidence) { return std::max(evidence.seconds, 1.0); }
@@ -333,6 +337,32 @@ Words thread_is_busy(const Evidence& evidence) {
 }
 Words lock_waits(const Evidence& evidence) {
   return waits(evidence, grown(evidence, &StatsFigures::lock_wait_us), "Waiting for the locks of shards");
+}
+// Runs of scripts and functions lately, whichever command has begun them. None are known while the setting metrics is off.
+histogram::Counts script_runs(const Evidence& evidence) {
+  constexpr std::string_view commands[] = {"eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro"};
+  histogram::Counts all;
+  for (const RecentCalls& one : recent_calls(evidence.now, evidence.before)) {
+    if (std::ranges::find(commands, one.command) != std::end(commands)) all += one.durations;
+  }
+  return all;
+}
+Words scripts_hold_keys(const Evidence& evidence) {
+  const std::uint64_t stopped = grown(evidence, &ScriptFigures::out_of_time);
+  const histogram::Counts runs = script_runs(evidence);
+  const std::uint64_t slow = runs.total - runs.below(Span64::us(long_script_us));
+  if (stopped == 0 && slow == 0) return std::nullopt;
+  std::string text = "Scripts have kept keys locked for long" + lately(evidence) + ": ";
+  if (slow > 0) {
+    text += std::to_string(slow) + " took " + duration(Span64::us(long_script_us)) + " or more, the longest about " +
+            duration(runs.percentile(100));
+  }
+  if (stopped > 0) text += (slow > 0 ? ", and " : "") + std::string("script-time-limit has stopped ") + std::to_string(stopped);
+  const std::uint64_t with_all = grown(evidence, &ScriptFigures::locked_all);
+  text += ". All keys were locked for " + std::to_string(with_all) + " of " +
+          counted(with_all + grown(evidence, &ScriptFigures::locked_declared), "runs") +
+          ". SLOWLOG GET shows them, and FUNCTION STATS one that is running; docs/scripts.md says how to lock less.";
+  return Said{std::to_string(std::max(slow, stopped)) + format(" in %.0f s", watched_seconds(evidence)), text};
 }
 Words errors(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &StatsFigures::error_replies);
@@ -680,6 +710,7 @@ constexpr Look kLooks[] = {
     {"PinfoldAdmissionLimited", Severity::warning, "switches.md", admits_few},
     {"PinfoldLeasesOff", Severity::warning, "switches.md", no_leases},
     {"PinfoldMonitorOn", Severity::warning, "switches.md", monitored},
+    {"PinfoldScriptsHoldKeys", Severity::warning, "high-latency.md", scripts_hold_keys},
     {"PinfoldLatencyHigh", Severity::warning, "high-latency.md", latency_is_high},
     {"PinfoldEventLoopBusy", Severity::warning, "high-latency.md", thread_is_busy},
     {"PinfoldLockWaits", Severity::warning, "high-latency.md", lock_waits},

@@ -79,7 +79,7 @@ PLAIN = {
     "certificate_warning": "PinfoldCertificateExpires",
     "certificate_critical": "PinfoldCertificateExpiresNow",
 }
-MICROSECONDS = {"high_p99_us": "PinfoldLatencyHigh", "bad_p99_us": "PinfoldLatencyCritical", "slow_p50_us": "PinfoldSlowCache"}
+MICROSECONDS = {"high_p99_us": "PinfoldLatencyHigh", "bad_p99_us": "PinfoldLatencyCritical", "slow_p50_us": "PinfoldSlowCache", "long_script_us": "PinfoldScriptsHoldKeys"}
 # A factor in the alert, what findings alone have, what their words depend on, and what is no threshold.
 NOT_COMPARED = {"herd_of_lease", "near_limit", "evictions_of_misses", "day", "most_policies_shown", "any"}
 
@@ -94,10 +94,10 @@ def thresholds():
 
 
 def numbers_of(alert):
-    """What the alert compares with: "> 30 * 86400" is 2592000."""
+    """What the alert compares with: "> 30 * 86400" is 2592000. The bound of a bucket, le="0.1", is compared with as well."""
     text = (ROOT / "config/prometheus/rules/alerts.yml").read_text()
     expression = re.search(rf"- alert: {alert}\n\s+expr: (.*?)\n\s+(?:for|labels):", text, re.DOTALL).group(1)
-    found = re.findall(r"(?:[<>]=?|==)(?: bool)? (\d[\d. */^]*?)(?=[)\n]| and| or| unless|$)", expression)
+    found = re.findall(r"(?:[<>]=?|==)(?: bool)? (\d[\d. */^]*?)(?=[)\n]| and| or| unless|$)", expression) + re.findall(r'\ble="([\d.]+)"', expression)
     return [eval(one.replace("^", "**"), {}) for one in found]  # noqa: S307
 
 
@@ -109,6 +109,11 @@ def test_findings_and_alerts_have_the_same_thresholds():
         for name, alerts in table.items():
             for alert in alerts.split():
                 assert any(abs(values[name] * unit - number) < 1e-9 for number in numbers_of(alert)), (name, values[name] * unit, alert)
+
+
+def test_the_finding_and_the_alert_of_scripts_know_the_same_commands():
+    of_finding = re.findall(r'"(\w+)"', re.search(r"histogram::Counts script_runs.*?commands\[\] = \{(.*?)\}", (ROOT / "src/command/findings.cpp").read_text(), re.DOTALL)[1])
+    assert set(re.findall(r'command=~"([^"]+)"', rules.alerts()["PinfoldScriptsHoldKeys"]["expr"])) == {"|".join(of_finding)}
 
 
 def test_findings_and_alerts_of_one_name_say_the_same():
@@ -141,6 +146,7 @@ VARIABLES = {"cache": "Cache", "keys": "Key", "memory": "Memory", "stats": "Stat
 IN_WORDS = {
     "PinfoldHitRatioCritical": {"pinfold_evicted_keys_total", "pinfold_bypass"},
     "PinfoldHitRatioLow": {"pinfold_evicted_keys_total", "pinfold_bypass"},
+    "PinfoldScriptsHoldKeys": {"pinfold_script_runs_total"},
     "PinfoldNoMemoryLimit": {"pinfold_memory_used_bytes"},
     "PinfoldMemoryHigh": {"pinfold_memory_limit_bytes"},
     "PinfoldMemoryCritical": {"pinfold_memory_limit_bytes"},

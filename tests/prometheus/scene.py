@@ -187,6 +187,7 @@ class Load:
         self.leases(client, n)
         self.refusals(n)
         self.over_tls(n)
+        self.scripts(client, n)
         self.operators(client, n)
 
     def traffic(self, client, n):
@@ -252,6 +253,21 @@ class Load:
             with Connection(self.server.tls_port) as plain, contextlib.suppress(Closed, OSError):
                 plain.send(b"PING\r\n")
                 plain.read()
+
+    def scripts(self, client, n):
+        """Scripts that name their keys and some that do not, one that is stopped; messages, and values that clients keep."""
+        client.pipeline([("EVAL", "return redis.call('GET', KEYS[1])", 1, f"item:{n}:{760 + i}") for i in range(20)])
+        client.pipeline([("EVAL", "return redis.call('GET', 'item:' .. ARGV[1])", 0, i) for i in range(10)])
+        client.call("CONFIG", "SET", "script-time-limit", 100)
+        client.call("EVAL", "while true do end", 0)
+        client.call("CONFIG", "SET", "script-time-limit", 5000)
+        with self.server.connect_plain() as reader:
+            reader.call("HELLO", 3)
+            reader.call("CLIENT", "TRACKING", "ON")
+            reader.call("GET", "item:hot")
+            reader.call("SUBSCRIBE", "news")
+            client.call("SET", "item:hot", "v")
+            client.pipeline([("PUBLISH", "news", "v" * 100)] * 20)
 
     def operators(self, client, n):
         """Slow commands, refused writes, and switches that go on and off."""

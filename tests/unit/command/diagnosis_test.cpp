@@ -151,6 +151,17 @@ const Case kCases[] = {
     {"PinfoldEvicts", ": 600. ", [](Watched& w) { w.now.stats.evicted_for_memory = 600; }},
     {"PinfoldWaitsForRoom", "10.0 %", [](Watched& w) { w.now.stats.room_wait_us = 6'000'000; }},
     {"PinfoldLockWaits", "10.0 %", [](Watched& w) { w.now.stats.lock_wait_us = 6'000'000; }},
+    {"PinfoldScriptsHoldKeys",
+     "for long in the last 60 s: 3 took 131 ms or more, the longest about 3.01 s, and script-time-limit has stopped 2. All keys were "
+     "locked for 12 of 14 runs.",
+     [](Watched& w) {
+       w.call("eval", Span64::ms(3000), 2);
+       w.call("evalsha", Span64::ms(1), 10);
+       w.call("fcall_ro", Span64::ms(200), 1);
+       w.now.scripts.out_of_time = 2;
+       w.now.scripts.locked_all = 12;
+       w.now.scripts.locked_declared = 2;
+     }},
     {"PinfoldEventLoopBusy", "I/O thread 3", [](Watched& w) { w.now.threads = {{.number = 3, .busy = 57}}; }},
     {"PinfoldErrorsHigh", ": 2000, ", [](Watched& w) { w.now.stats.error_replies = 2'000; }},
     {"PinfoldConnectionsRefused", ": 1. There were", [](Watched& w) { w.now.stats.rejected_connections = 1; }},
@@ -308,6 +319,13 @@ const Case kNear[] = {
        w.now.keys.hottest = 5;
        w.now.keys.accesses_per_second = 1e6;
      }},
+    {"scripts are short, and another command is long", "",
+     [](Watched& w) {
+       w.call("eval", Span64::ms(131), 100);
+       w.call("keys", Span64::ms(3000), 1);
+       w.now.scripts.locked_all = 100;
+     }},
+    {"scripts were stopped before that", "", [](Watched& w) { w.now.scripts.out_of_time = w.before.scripts.out_of_time = 5; }},
     {"as few handshakes as say nothing", "", [](Watched& w) { w.now.tls.timed_out = 6; }},
     {"a part of the handshakes fails", "",
      [](Watched& w) {
@@ -374,6 +392,21 @@ TEST_CASE("diagnosis: what is just not enough is no finding") {
     one.make(watched);
     CHECK(names(watched.found()).empty());
   }
+}
+
+TEST_CASE("diagnosis: a script that was stopped is known of without the durations of commands, and a long one without a stop") {
+  Watched watched;
+  watched.now.scripts.out_of_time = 1;
+  const Finding stopped = one_named(watched.found(), "PinfoldScriptsHoldKeys");
+  CHECK(stopped.value == "1 in 60 s");
+  CHECK(stopped.text.find("for long in the last 60 s: script-time-limit has stopped 1. All keys were locked for 0 of 0 runs.") !=
+        std::string::npos);
+  watched.now.scripts = {.locked_declared = 1};
+  watched.call("fcall", Span64::ms(200), 1);
+  const Finding slow = one_named(watched.found(), "PinfoldScriptsHoldKeys");
+  CHECK(slow.value == "1 in 60 s");
+  CHECK(slow.text.find(": 1 took 131 ms or more, the longest about ") != std::string::npos);
+  CHECK(slow.text.find("for 0 of 1 run. SLOWLOG GET") != std::string::npos);
 }
 
 TEST_CASE("diagnosis: all replies are errors if no request is executed") {
