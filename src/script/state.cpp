@@ -243,8 +243,7 @@ bool State::collect_some(int steps) {
 }
 
 State::Run::Run(State& state, Host& host) : state_(state) {
-  const char here = 0;
-  state.stack_ = &here;
+  state.stack_ = stack_here();
   state.host = &host;
   state.end = End::none;
   state.ending_ = false;

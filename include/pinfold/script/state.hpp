@@ -210,10 +210,11 @@ class State {
 
  public:
   /// Bytes of the C++ stack since the run began.
-  std::size_t stack_used() const {
-    const char here = 0;
-    return static_cast<std::size_t>(stack_ - &here);
-  }
+  std::size_t stack_used() const { return static_cast<std::size_t>(stack_ - stack_here()); }
+
+ private:
+  // Not the address of a variable, which sanitizers may have put elsewhere.
+  static const char* stack_here() { return static_cast<const char*>(__builtin_frame_address(0)); }
 };
 
 /// Room that grows, in the account of the script. Its memory is given back at the end of its block, also when an error passes.

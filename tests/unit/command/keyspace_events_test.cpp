@@ -162,8 +162,6 @@ TEST_CASE("keyspace events: with very many patterns a command publishes some, an
     CHECK(created < set);
   }
   CHECK(all.find("set:k99 ") != all.rfind("set:k99 "));
-  told.client.run("SET", "a", "1");
-  CHECK_FALSE(events.publish_left());
 }
 
 TEST_CASE("keyspace events: a miss is told of reads, and not of OBJECT") {
