@@ -67,7 +67,7 @@ struct Peer final : PushReceiver {
   command::Session session;
   resp::Output output;
   std::size_t pushed = 0;  // bytes
-  bool silent = false;  // the request may have no reply, because of CLIENT REPLY
+  bool silent = false;     // the request may have no reply, because of CLIENT REPLY
 };
 
 // What other threads would be told is done when the present request has been executed.
@@ -618,7 +618,8 @@ class Server {
     require(memory.used(store::Use::ghosts) == 0, "ghosts are left");
     require(memory.used(store::Use::clients) == engine_.keyspace_events.memory(), "memory of clients is left");
     require(memory.used(store::Use::tracking) == 0, "memory of client-side caching is left");
-    require(engine_.pubsub.topics(command::TopicKind::channel) + engine_.pubsub.topics(command::TopicKind::pattern) == 0, "topics are left");
+    require(engine_.pubsub.topics(command::TopicKind::channel) + engine_.pubsub.topics(command::TopicKind::pattern) == 0,
+            "topics are left");
     require(engine_.cache.waiters() == 0, "clients wait although none is there");
     require(engine_.cache.purges_pending() == 0, "purges do not end");
     require(engine_.cache.leases_alive() == 0, "leases are left");

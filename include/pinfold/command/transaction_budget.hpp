@@ -24,8 +24,8 @@ class TransactionBudget {
     std::uint64_t bytes_in_all;
   };
   static constexpr Limits of_transaction = {2048, 256 * 1024, 8, 256UL * 1024 * 1024};
-  /// The time of a script is bounded, and scripts that go through the keyspace are usual: with COUNT 10, SCAN looks at twenty entries for each
-  /// key that it returns.
+  /// The time of a script is bounded, and scripts that go through the keyspace are usual: with COUNT 10, SCAN looks at twenty entries for
+  /// each key that it returns.
   static constexpr Limits of_script = {4UL * 1024 * 1024, 16UL * 1024 * 1024, 512, 256UL * 1024 * 1024};
 
   TransactionBudget() = default;
