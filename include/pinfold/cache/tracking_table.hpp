@@ -99,8 +99,8 @@ struct TrackedKey {
   // As bits. In the table: those in which clients have read it, whose deadlines are in `deadline`. On its way with `broadcast`: those in
   // which it has changed.
   std::uint16_t databases;
-  bool by_command;          // on its way: a command has changed the key, and no deadline, eviction or purge
-  bool broadcast;           // on its way: to be told to clients that track prefixes
+  bool by_command;  // on its way: a command has changed the key, and no deadline, eviction or purge
+  bool broadcast;   // on its way: to be told to clients that track prefixes
 
   Ticket* tickets() { return reinterpret_cast<Ticket*>(this + 1); }
   const Ticket* tickets() const { return reinterpret_cast<const Ticket*>(this + 1); }
