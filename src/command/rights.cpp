@@ -100,8 +100,8 @@ security::ChannelGroup channels_of(const Row& row, Args args) {
 // The last position up to `index` at which a request may have a key of this kind, if it goes on long enough.
 std::optional<std::size_t> last_key_until(const KeySpec& spec, std::size_t index) {
   if (spec.kind == KeySpec::Kind::none) return std::nullopt;
-  const auto before_keys = spec.kind == KeySpec::Kind::range ? 0 : (spec.kind == KeySpec::Kind::count ? 1 : 2);
-  const auto first = static_cast<std::size_t>(spec.first + before_keys);
+  const std::size_t before_keys = spec.kind == KeySpec::Kind::range ? 0 : (spec.kind == KeySpec::Kind::count ? 1 : 2);
+  const std::size_t first = static_cast<std::size_t>(spec.first) + before_keys;
   if (index < first) return std::nullopt;
   const bool open = spec.kind != KeySpec::Kind::range || spec.last < 0;
   const std::size_t last = open ? index : std::min(index, static_cast<std::size_t>(spec.last));

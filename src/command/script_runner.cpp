@@ -201,6 +201,7 @@ class ScriptRunner::Running {
   Running(ScriptRunner& runner, Run& run) : runner_(runner), run_(run) { runner.run_ = &run; }
   ~Running() {
     runner_.run_ = nullptr;
+    runner_.output_.clear(kept_output);  // the last reply may refer to a stored block
     if (run_.shown) runner_.engine_.scripting.running(runner_.thread_).hide();
   }
   Running(const Running&) = delete;

@@ -270,3 +270,11 @@ TEST_CASE("scripts: what scripts are flushed does not stay in the interpreters")
   }
   CHECK(server.engine.scripting.interpreter_bytes < 8U << 20);
 }
+
+TEST_CASE("scripts: nothing refers to the value that a script has read last") {
+  Server server;
+  Client client(server);
+  client.run("SET", "k", std::string(100'000, 'x'));
+  CHECK(client.run("EVAL", "return #redis.call('GET', KEYS[1])", "1", "k") == ":100000\r\n");
+  CHECK(server.keyspace.audit().readers == 0);
+}
