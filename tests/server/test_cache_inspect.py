@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 #
 # "`CACHE.INSPECT` tells `status` (`hit`, `stale`, `absent`, `miss`), `type`, `bytes` (of the value), `version`, `age-ms` (to 100 ms; -1 where it is not kept, as
 # for plain writes), `fresh-ms` (-1: no expiry), `stale-ms` (until it is gone; -1: never), `frequency` (0-3), `load-ms` (measured; 0: not), `tags`, `depends` (the
-# keys that it depends on, directly or not), `policy`, `lease-ms` (left of the lease, 0: none) and `waiters`."
+# keys that it depends on, directly or not; without those that the client's user may not read), `policy`, `lease-ms` (left of the lease, 0: none) and `waiters`."
 FIELDS = [
     "status", "type", "bytes", "version", "age-ms", "fresh-ms", "stale-ms", "frequency", "load-ms", "tags", "depends", "policy", "lease-ms", "waiters",
 ]  # fmt: skip
