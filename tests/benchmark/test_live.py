@@ -21,7 +21,7 @@ def test_bench_live_measures_every_figure(tmp_path):
     for which in live.PASSES:
         assert f"GET p1 {which}" in figures and f"GET p16 {which}" in figures
     for script in live.SCRIPTS:
-        assert {f"{script.name} p1", f"{script.name} p16", f"{script.name}, 1 threads"} <= set(figures)
+        assert {f"{script.name} p1", f"{script.name} p16", f"{script.name}, one thread", f"{script.name}, two servers"} <= set(figures)
     assert all(row["value"] > 0 for name, row in figures.items() if "RSS" not in name and "user" not in name)
     assert figures["PUBLISH to 10,000"]["subscribers"] == 200 and figures["tracking entry"]["entries"] == 320 * 5
     assert "EVALSHA sliding window p16, CPU us" in (tmp_path / "out.md").read_text()

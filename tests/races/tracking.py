@@ -330,6 +330,7 @@ async def kill(arena):
     link = await Link(lambda message: None, lambda link: None).connect(arena.port, 2)
     while arena.running:
         await asyncio.sleep(rng.random() * 0.4)
+        await arena.going.wait()  # or whoever keeps something wrong would be gone before it is looked at for long enough
         links = [one for client in arena.clients for one in client.links if one.open and hasattr(one, "id")]
         if not links:
             continue
