@@ -355,6 +355,12 @@ inline bool Table::put_filled(const Key& key, const PutOptions& options, Fill&& 
   return store_entry(key, slot, std::move(parts), extent);
 }
 
+bool Table::idle() {
+  // The last entry to die begins its segment anew, which the sequence counts.
+  const std::optional<std::uint64_t> now = size_ == 0 ? std::optional(log_.position().sequence) : std::nullopt;
+  return std::exchange(empty_at_, now) == now && now;
+}
+
 bool Table::remove(const Key& key, Cause cause, UnixMs now) {
   const Index::Slot slot = find_slot(key);
   if (!slot) return false;

@@ -310,18 +310,18 @@ bool Keyspace::tend_table(Shard& shard, unsigned db, std::string_view cause_name
 bool Keyspace::tend(Shard& shard, UnixMs now) {
   const bool keeps = keeps_expired();
   std::bitset<database_count> used;
-  std::vector<std::unique_ptr<Table>> empty;
+  std::vector<std::unique_ptr<Table>> idle;
   {
     const HoldCause cause("look-for-work");
     const LockAfterWaiters lock(shard.mutex);
     for (unsigned db = 0; db < database_count; ++db) {
       if (!shard.tables[db]) continue;
       used.set(db);
-      // An empty table is removed. The next entry gets a new table with a small index.
-      if (shard.tables[db]->size() == 0) empty.push_back(shard.detach(db));
+      // A table that stays empty is removed. The next entry gets a new table with a small index.
+      if (shard.tables[db]->idle()) idle.push_back(shard.detach(db));
     }
   }
-  free_later(std::move(empty));
+  free_later(std::move(idle));
   bool more = false;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!used.test(db)) continue;

@@ -181,6 +181,10 @@ class Table {
   /// when there is nothing more to do.
   bool shrink_index();
 
+  /// Whether the table is empty, and nothing has been written to it since the last call, which found it empty too. A table that
+  /// requests fill and empty again and again is not idle: to remove it each time would cost a segment for each key.
+  bool idle();
+
   /// The sum of memory_of() for all entries.
   std::uint64_t entry_bytes() const;
   /// Bytes that the entry occupies in the log and in blocks, and on average in the index.
@@ -319,6 +323,7 @@ class Table {
   Log log_;
   std::uint64_t size_ = 0;
   std::uint64_t expires_ = 0;
+  std::optional<std::uint64_t> empty_at_;  // the log's sequence at the last call of idle(), if the table was empty
   bool dismantling_ = false;
   std::array<Emptying, eviction::queue_count> evicting_;  // for each queue the segment that eviction empties
   Emptying compacting_;
