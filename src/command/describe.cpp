@@ -33,6 +33,7 @@ std::vector<std::string_view> flag_names(const Row& row) {
   for (const Named& entry : table) {
     if ((row.flags & entry.flag) != 0) names.push_back(entry.name);
   }
+  if ((row.categories & kBlocking) != 0) names.push_back("blocking");
   bool movable = (row.flags & kMovableKeys) != 0;
   for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count || spec.kind == KeySpec::Kind::option;
   if (movable) names.push_back("movablekeys");
@@ -60,20 +61,20 @@ constexpr NamedCategory kCategories[] = {
     // As in Redis, to run a read-only script is not to read.
     {"read", [](const Row& row) { return flagged<kReadOnly>(row) && !listed<kScripting>(row); }},
     {"write", flagged<kWrite>},
-    {"set", nullptr},
-    {"sortedset", nullptr},
-    {"list", nullptr},
-    {"hash", nullptr},
+    {"set", listed<kSet>},
+    {"sortedset", listed<kSortedSet>},
+    {"list", listed<kList>},
+    {"hash", listed<kHash>},
     {"string", listed<kString>},
     {"bitmap", listed<kBitmap>},
-    {"hyperloglog", nullptr},
-    {"geo", nullptr},
+    {"hyperloglog", listed<kHyperLogLog>},
+    {"geo", listed<kGeo>},
     {"stream", nullptr},
     {"pubsub", flagged<kPubSub>},
     {"admin", [](const Row& row) { return flagged<kAdmin>(row) || listed<kAdministrative>(row); }},
     {"fast", flagged<kFast>},
     {"slow", [](const Row& row) { return !flagged<kFast>(row); }},
-    {"blocking", nullptr},
+    {"blocking", listed<kBlocking>},
     {"dangerous", [](const Row& row) { return flagged<kAdmin>(row) || listed<kDangerous>(row); }},
     {"connection", listed<kConnection>},
     {"transaction", listed<kTransaction>},

@@ -28,24 +28,88 @@ struct EventText {
 
 // In the order of Event.
 constexpr std::array<EventText, static_cast<std::size_t>(Event::count)> kEvents = {{
-    {"", 'K'},        {"set", '$'},       {"setrange", '$'},    {"append", '$'},  {"incrby", '$'},      {"incrbyfloat", '$'},
-    {"setbit", '$'},  {"del", 'g'},       {"expire", 'g'},      {"persist", 'g'}, {"rename_from", 'g'}, {"rename_to", 'g'},
-    {"copy_to", 'g'}, {"move_from", 'g'}, {"move_to", 'g'},     {"expired", 'x'}, {"evicted", 'e'},     {"new", 'n'},
-    {"keymiss", 'm'}, {"stale", 'p'},     {"invalidated", 'p'}, {"purged", 'p'},  {"absent", 'p'},
+    {"", 'K'},
+    {"set", '$'},
+    {"setrange", '$'},
+    {"append", '$'},
+    {"incrby", '$'},
+    {"incrbyfloat", '$'},
+    {"setbit", '$'},
+    {"pfadd", '$'},
+    {"hset", 'h'},
+    {"hdel", 'h'},
+    {"hincrby", 'h'},
+    {"hincrbyfloat", 'h'},
+    {"lpush", 'l'},
+    {"rpush", 'l'},
+    {"lpop", 'l'},
+    {"rpop", 'l'},
+    {"linsert", 'l'},
+    {"lset", 'l'},
+    {"lrem", 'l'},
+    {"ltrim", 'l'},
+    {"sortstore", 'l'},
+    {"sadd", 's'},
+    {"srem", 's'},
+    {"spop", 's'},
+    {"sinterstore", 's'},
+    {"sunionstore", 's'},
+    {"sdiffstore", 's'},
+    {"zadd", 'z'},
+    {"zincr", 'z'},
+    {"zrem", 'z'},
+    {"zremrangebyscore", 'z'},
+    {"zremrangebyrank", 'z'},
+    {"zremrangebylex", 'z'},
+    {"zpopmin", 'z'},
+    {"zpopmax", 'z'},
+    {"zinterstore", 'z'},
+    {"zunionstore", 'z'},
+    {"zdiffstore", 'z'},
+    {"zrangestore", 'z'},
+    {"georadiusstore", 'z'},
+    {"geosearchstore", 'z'},
+    {"del", 'g'},
+    {"expire", 'g'},
+    {"persist", 'g'},
+    {"rename_from", 'g'},
+    {"rename_to", 'g'},
+    {"copy_to", 'g'},
+    {"move_from", 'g'},
+    {"move_to", 'g'},
+    {"expired", 'x'},
+    {"evicted", 'e'},
+    {"new", 'n'},
+    {"keymiss", 'm'},
+    {"stale", 'p'},
+    {"invalidated", 'p'},
+    {"purged", 'p'},
+    {"absent", 'p'},
 }};
 
 const EventText& text_of(Event event) { return kEvents[static_cast<std::size_t>(event)]; }
 
 // What the thread is doing.
 constinit thread_local const Row* writer = nullptr;
+// What its writes are called, if note_written_as() was called; otherwise Event::none.
+constinit thread_local Event written_as = Event::none;
 // The place in the order of the last value that the thread has written.
 constinit thread_local std::uint64_t last_written = 0;
 
-EventsOf events_of_writer() { return writer != nullptr ? writer->events : EventsOf(); }
+EventsOf events_of_writer() {
+  EventsOf events = writer != nullptr ? writer->events : EventsOf();
+  if (written_as != Event::none) events.written = written_as;
+  return events;
+}
 
 }  // namespace
 
-void note_writer(const Row& row) { writer = &row; }
+void note_writer(const Row& row) {
+  writer = &row;
+  written_as = Event::none;
+}
+
+void note_written_as(Event event) { written_as = event; }
 
 // --- the buffer ---
 

@@ -248,13 +248,15 @@ Stored Database::put(const Key& key, TypedValue value, const PutOptions& options
   return put_parts(key, {}, {}, options, &value);
 }
 
-bool Database::change(const Key& key, Type type, const std::function<void(OwnedHandle&)>& change) {
+bool Database::change(const Key& key, Type type, const std::function<bool(OwnedHandle&)>& change) {
   const auto value = find(key, Access::write().of_any_type());
   if (!value) return false;
   if (value->is_string() || value->kind.type() != type) throw WrongType();
   if (!value->handle()) return false;
   Shard& shard = keyspace_->shard(key);
-  shard.tables[number_]->change(key, change);
+  bool altered = false;
+  shard.tables[number_]->change(key, [&](OwnedHandle& handle) { altered = change(handle); });
+  if (!altered) return true;
   if (sampled(key)) [[unlikely]]
     note(Sampled::write, key, true);
   shard.changes.tell(Cause::written, number_, key, now_);
@@ -402,6 +404,11 @@ bool Database::remove_as(const Key& key, Cause if_not_live, Cause if_missing) {
 bool Database::remove(const Key& key) {
   const bool live = remove_as(key, Cause::deleted, Cause::invalidated);
   return live && (keyspace_->key_switches() == nullptr || !bypassed(key, false));
+}
+
+bool Database::remove_emptied(const Key& key) {
+  keyspace_->shard(key).changes.tell(Cause::written, number_, key, now_);
+  return remove(key);
 }
 
 bool Database::write_expired(const Key& key) {

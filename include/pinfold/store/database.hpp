@@ -90,9 +90,9 @@ class Database {
   /// packed bytes.
   Stored put(const Key& key, TypedValue value, const PutOptions& options = {});
   /// Calls `change` with the value under `key`, if that is of this type and lies outside of the log. `change` may alter or move
-  /// the value, and must leave one of the same kind. Returns false if there is no live entry, or if the value lies in the log.
-  /// Throws WrongType if the value is of another type.
-  bool change(const Key& key, Type type, const std::function<void(OwnedHandle&)>& change);
+  /// the value, must leave one of the same kind, and returns whether it has altered it. Returns false if there is no live entry, or
+  /// if the value lies in the log. Throws WrongType if the value is of another type.
+  bool change(const Key& key, Type type, const std::function<bool(OwnedHandle&)>& change);
   /// Stores a copy of `value`, which may be that of another entry and of any type. For a value outside of the log, its type
   /// decides whether the copy is a second reference (ValueType::share).
   Stored put(const Key& key, const Value& value, const PutOptions& options);
@@ -114,6 +114,8 @@ class Database {
   /// Removes the entry, if there is one, and ends a lease of the key in any case. Returns whether there was a live entry that
   /// look-ups find.
   bool remove(const Key& key);
+  /// As remove(), for a collection whose last element a command has removed: observers are told of a write before.
+  bool remove_emptied(const Key& key);
   /// Ends a lease of the key, and changes nothing else.
   void void_lease(const Key& key);
   /// Makes a live entry stale. An entry without a deadline is then stale for `stale_ms` milliseconds from now on. The entry has

@@ -20,7 +20,7 @@
 namespace pinfold::store {
 
 /// A type's number, which entries keep: 0 to 31.
-enum class Type : std::uint8_t { string = 0 };
+enum class Type : std::uint8_t { string = 0, list = 1, set = 2, zset = 3, hash = 4 };
 
 constexpr unsigned most_types = 32;
 constexpr unsigned most_forms = 8;

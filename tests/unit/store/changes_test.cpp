@@ -361,6 +361,7 @@ class ChangeHistory {
         } else {
           REQUIRE(toy::add(chain, "more"));
         }
+        return true;
       };
       REQUIRE(database.change(keys[0], toy::type, add) == outside);
     });

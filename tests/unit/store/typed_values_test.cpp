@@ -313,7 +313,7 @@ TEST_CASE("typed: a value that is changed where it is keeps the account exact") 
   REQUIRE(store.put_packed("p", "bytes"));
   const auto add = [&](const std::string& name, std::string_view text) {
     return store.with(name, [&](Database& db, const Key& key) {
-      return db.change(key, toy::type, [&](OwnedHandle& handle) { REQUIRE(toy::add(toy::chain_of(handle.get().raw()), text)); });
+      return db.change(key, toy::type, [&](OwnedHandle& handle) { return toy::add(toy::chain_of(handle.get().raw()), text); });
     });
   };
   for (int i = 0; i < 50; ++i) REQUIRE(add("k", "more"));
@@ -485,7 +485,10 @@ TEST_CASE("typed: a large value that is refused, or replaced where it lies, is f
     SECTION("replaced") {
       Database db(store.keyspace, 0, store.now);
       REQUIRE(db.put(key, TypedValue{toy::chained, {}, std::move(made)}));
-      const auto replace = [&](OwnedHandle& handle) { handle = toy::make(store.keyspace.memory().heap(), {"one", "two"}); };
+      const auto replace = [&](OwnedHandle& handle) {
+        handle = toy::make(store.keyspace.memory().heap(), {"one", "two"});
+        return true;
+      };
       REQUIRE(db.change(key, toy::type, replace));
     }
     CHECK(counting.counts().entries < 50);
@@ -690,7 +693,8 @@ TEST_CASE("typed: a change that throws leaves the value in its entry, and the ac
   Store store;
   REQUIRE(store.put_chain("k", {"one", "two"}));
   CHECK_THROWS_AS(
-      store.with("k", [](Database& db, const Key& key) { return db.change(key, toy::type, [](OwnedHandle&) { throw std::bad_alloc(); }); }),
+      store.with("k", [](Database& db,
+                         const Key& key) { return db.change(key, toy::type, [](OwnedHandle&) -> bool { throw std::bad_alloc(); }); }),
       std::bad_alloc);
   CHECK(store.seen("k") == "toy chain: onetwo");
   CHECK(store.consistent());
@@ -764,7 +768,9 @@ TEST_CASE(
     };
   }
   SECTION("changed where it lies") {
-    store_it = [&] { store.with("k", [](Database& in, const Key& key) { REQUIRE(in.change(key, toy::type, [](OwnedHandle&) {})); }); };
+    store_it = [&] {
+      store.with("k", [](Database& in, const Key& key) { REQUIRE(in.change(key, toy::type, [](OwnedHandle&) { return true; })); });
+    };
   }
   std::uint64_t most = 0;
   for (; !store.keyspace.erased(erasure); ++steps) {

@@ -1,0 +1,192 @@
+#pragma once
+// Counted B+ trees of packed items: what a collection that is too large for its entry consists of.
+//
+// A leaf holds a run of items, as small collections have them in their entries. An inner node knows for each child how many items are
+// below it, and where the child begins. So an item is found by its position as well as by its order, in O(log items), and no part of a
+// tree is ever built anew as a whole. There is one kind of tree for each use:
+//
+//   kind     an item is                          items are ordered by
+//   list     an element                          position
+//   set      an element                          the element's hash
+//   hash     two elements: a field, its value    the field's hash
+//   scored   a score, an element                 score, and then the element's text
+//   index    a member's hash, its score          the hash
+//
+// Within a leaf of a tree that is ordered by hash, items have no order. They are put in order when the leaf is cut in two. A list and a
+// scored tree have a leaf's items in order.
+//
+// A sorted set is a scored tree and an index: the index says which score a member has, and the scored tree, searched for member and
+// score, whether it is so. The index keeps 32 bits of the hash and no member, so two members may share an item, and an item whose
+// member has gone harms nobody.
+//
+// Nodes are shared and copied on write. A node has a count of the parents and trees that refer to it. Who wants to change it must be the
+// only one, and else makes a copy first. So a copy of a tree, however large, is one more reference to its root, and whoever reads such a
+// copy sees one moment of the tree, without a lock. To change an item of a shared tree copies one node of each level.
+//
+// The nodes are blocks of a BlockHeap, of up to 2 KB. A text of more than 512 bytes lies in a block of its own (element.hpp).
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string_view>
+
+#include "pinfold/base/block_heap.hpp"
+#include "pinfold/store/budget.hpp"
+#include "pinfold/store/element.hpp"
+
+namespace pinfold::store {
+
+enum class TreeKind : std::uint8_t { list, set, hash, scored, index };
+
+/// What an item of a scored tree is: 8 bytes of score, and the member behind them.
+struct ScoredItem {
+  explicit ScoredItem(const char* at) : at_(at) {}
+  double score() const {
+    double score = 0;
+    std::memcpy(&score, at_, sizeof score);
+    return score;
+  }
+  Element member() const { return Element(at_ + sizeof(double)); }
+
+ private:
+  const char* at_;
+};
+
+/// The bytes of the item at `at`. O(1).
+std::size_t item_size(TreeKind kind, const char* at);
+
+/// Not thread-safe; but trees that share nodes may be used by different threads at the same time, because a shared node is never
+/// changed. Every function is O(log items) plus the bytes of one leaf, unless it says otherwise. A function that may need memory returns
+/// false (or nothing) if the heap gives none, and the tree is then as before. None makes a system call, except through the heap.
+class Tree {
+ public:
+  struct Node;  // defined in src/store/tree.cpp
+  static constexpr unsigned most_height = 10;
+
+  /// A place in a tree: an item, or the end, or where an item would be inserted. It is valid until the tree is changed or destroyed.
+  class Path {
+   public:
+    /// Whether find() has met what it looked for.
+    bool found() const { return found_; }
+    /// The item at this place; null at the end of the tree.
+    const char* item() const;
+
+   private:
+    friend class Tree;
+    struct Step {
+      Node* node = nullptr;
+      std::uint32_t slot = 0;  // of the child; in the leaf the number of the item
+    };
+    std::array<Step, most_height> steps_;
+    std::uint32_t offset_ = 0;  // of the item in its leaf
+    unsigned height_ = 0;       // how many steps there are, the leaf included
+    bool found_ = false;
+  };
+
+  Tree() = default;
+  Tree(BlockHeap& heap, TreeKind kind) : heap_(&heap), kind_(kind) {}
+  /// Frees all nodes of which this is the last holder, however many they are. release() does it in pieces.
+  ~Tree();
+  Tree(Tree&& other) noexcept;
+  Tree& operator=(Tree&& other) noexcept;
+
+  TreeKind kind() const { return kind_; }
+  /// Items. O(1).
+  std::uint64_t size() const;
+  /// Bytes of all its blocks, those included that other trees share. O(1).
+  std::uint64_t memory() const { return memory_; }
+
+  /// Another tree with the same nodes. Takes no memory. O(1).
+  Tree share() const;
+  /// Frees a part of the tree, as far as the budget goes. Returns true when the tree is empty. Until then nothing else may be called.
+  bool release(Budget& budget);
+  /// Freed nodes are overwritten from now on. Nodes that are shared are overwritten when their last holder frees them, if that one
+  /// wipes.
+  void wipe_when_freed() { wipe_ = true; }
+  /// Overwrites the unused bytes of nodes, and of elements' blocks, from the leaf `at` on, as far as the budget goes. `at` is the number
+  /// of items before that leaf; it is moved on. Returns true at the end. Shared nodes are overwritten too: their unused bytes nobody
+  /// reads.
+  bool wipe_slack(std::uint64_t& at, Budget& budget);
+
+  // --- places ---
+
+  /// The place of the item with this number; size(): the end.
+  Path at(std::uint64_t position) const;
+  /// How many items are before the place.
+  std::uint64_t position_of(const Path& path) const;
+  /// Goes to the next item. Returns false at the end. O(1) on average.
+  bool next(Path& path) const;
+  /// Goes to the item before. Returns false, and does not move, if there is none. Within a leaf O(items of the leaf).
+  bool previous(Path& path) const;
+  /// Calls `visit(const char* item)` for up to `count` items from the place on, while it returns true, and moves the place behind the
+  /// last one visited. Returns how many were visited. Reports them to base/work.hpp. The fast way to read many items.
+  template <class Visit>
+  std::uint64_t visit(Path& path, std::uint64_t count, Visit&& visit) const {
+    std::uint64_t visited = 0;
+    while (visited < count && path.item() != nullptr) {
+      const bool more = visit(path.item());
+      ++visited;
+      next(path);
+      if (!more) break;
+    }
+    work::entries(visited);
+    return visited;
+  }
+
+  /// In a set or hash: the item with this member or field, or the place where it would be inserted. `hash` is that of the element.
+  Path find(const PackedElement& element, std::uint64_t hash) const;
+  /// In a scored tree: the item with this score and member, or the first item behind it, before which it would be inserted.
+  Path find(double score, std::string_view member) const;
+  /// In a scored tree: the first item with this score or a higher one; with `beyond`, with a higher one.
+  Path lower_bound(double score, bool beyond = false) const;
+  /// In a set or hash: the first item of the leaf in which items with this hash lie. All items with a hash of `hash` or more are at this
+  /// place or behind it.
+  Path from_hash(std::uint64_t hash) const;
+  /// In a set or hash: the least hash that the leaf behind that of `path` may have; 0 if there is none. For cursors: when all items of a
+  /// leaf have been visited, the next ones are those from this hash on.
+  std::uint64_t next_hash(const Path& path) const;
+
+  /// In an index: calls `visit(double score)` with each score that a member with this hash may have, until it returns true. Returns
+  /// whether it did.
+  bool scores(std::uint64_t hash, const std::function<bool(double)>& visit) const;
+
+  // --- changes ---
+
+  // The paths must come from this tree, with no change between. Items are in packed form; references to blocks in them belong to the
+  // tree when the function has returned true.
+
+  /// Inserts before the place that at(), find() or lower_bound() have returned. In a set or hash the path must be that of a find() which
+  /// has found nothing.
+  bool insert(const Path& path, std::string_view item);
+  /// Replaces an item. In an ordered tree the new one must belong to the same place (a field with another value).
+  bool replace(const Path& path, std::string_view item);
+  /// Removes an item, and gives up the references to its blocks. An emptied node goes; a node with few items is joined with a neighbour.
+  bool erase(const Path& path);
+  /// In an index: adds an item, or removes one item with this hash and score. Returns false also if there is none to remove.
+  bool insert_score(std::uint64_t hash, double score);
+  bool erase_score(std::uint64_t hash, double score);
+  /// Takes the items from `from` up to and without `to` out of the tree. They are a tree of their own then. Visits and copies
+  /// O(log items) nodes, however many items they are. Nothing if there is no memory.
+  std::optional<Tree> cut(std::uint64_t from, std::uint64_t to);
+
+  // --- for tests ---
+
+  struct Audit {
+    std::uint64_t items = 0;
+    std::uint64_t memory = 0;
+    bool consistent = true;  // counts, order, fill and references
+  };
+  Audit audit() const;
+  /// Calls `show` for each block of which the tree consists, those of elements included. O(blocks).
+  void for_each_block(const std::function<void(const void* block, std::size_t bytes)>& show) const;
+
+ private:
+  BlockHeap* heap_ = nullptr;
+  Node* root_ = nullptr;
+  std::uint64_t memory_ = 0;
+  TreeKind kind_ = TreeKind::list;
+  bool wipe_ = false;
+};
+
+}  // namespace pinfold::store

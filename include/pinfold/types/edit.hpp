@@ -1,0 +1,97 @@
+#pragma once
+// A collection under a key that a command is about to change: what lists, sets, sorted sets and hashes have in common when they are
+// written.
+//
+//   Edit edit(db, key, Type::hash);        // throws WrongType
+//   if (edit.packed()) {                   // also if there is no such key
+//     RunBuffer& run = RunBuffer::scratch();
+//     run.assign(edit.bytes());
+//     ...
+//     return edit.put(Form::packed_small, run.bytes());
+//   }
+//   if (const Stored refused = edit.may_grow(bytes); !refused) return refused;
+//   return edit.change([&](Collection& collection) { ...; return true; });
+//
+// The last element takes the key with it, as in Redis.
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "pinfold/store/collection.hpp"
+#include "pinfold/store/database.hpp"
+
+namespace pinfold::types {
+
+/// What OBJECT ENCODING makes of a collection: the settings hash-max-listpack-entries and so on. A collection that has passed a
+/// threshold keeps its larger name, as in Redis.
+struct Thresholds {
+  std::uint64_t hash_entries = 128;
+  std::uint64_t hash_value = 64;  // bytes, as all that end in `value`
+  std::uint64_t set_numbers = 512;
+  std::uint64_t set_entries = 128;
+  std::uint64_t set_value = 64;
+  std::uint64_t zset_entries = 128;
+  std::uint64_t zset_value = 64;
+  std::int64_t list_size = -2;  // above 0: elements; -1 to -5: 4 KB to 64 KB
+};
+
+/// Not thread-safe: a local variable of a command, while the shard of the key is locked. The database and the key must outlive it. Each
+/// function that stores may be called once, and is the last that is called.
+class Edit {
+ public:
+  /// Looks the key up. Throws store::WrongType.
+  Edit(store::Database& db, const store::Key& key, store::Type type);
+
+  bool exists() const { return value_.has_value(); }
+  /// Whether the collection lies in its entry, or there is none.
+  bool packed() const { return !value_ || !value_->handle(); }
+  store::Form form() const { return value_ ? store::form_of(value_->kind) : store::Form::packed_small; }
+  /// The packed bytes; empty if there is no such key. Valid until the collection is stored.
+  std::string_view bytes() const { return value_ ? value_->text : std::string_view(); }
+  /// The collection as it is. Only if it is not packed().
+  const store::Collection& collection() const { return store::Collection::of(value_->handle()); }
+
+  /// Whether policies and memory allow the collection to become `bytes` larger. To be asked before change() adds elements, and before
+  /// put() of a collection; put() of packed bytes asks by itself.
+  store::Stored may_grow(std::size_t bytes);
+
+  /// Stores a packed collection in the place of what was there. Keeps the deadline. If it has no items, the key is removed.
+  store::Stored put(store::Form form, std::string_view run);
+  /// The same with a packed collection in another layout than Run's, which has items.
+  store::Stored put_bytes(store::Form form, std::string_view bytes);
+  /// The same with a large collection, of which the caller hands over the only reference.
+  store::Stored put(store::Form form, store::Collection* collection);
+  /// Calls `alter(Collection&)` with the collection, which is the caller's alone: if others refer to it, it is cloned first. `alter`
+  /// returns whether it has changed anything. If no elements are left afterwards, the key is removed. Only if it is not packed().
+  /// Returns Stored::no_memory, without a call, if there is no memory for the clone.
+  template <class Alter>
+  store::Stored change(Alter&& alter) {
+    bool cloned = true;
+    bool emptied = false;
+    db_.change(key_, type_, [&](store::OwnedHandle& handle) {
+      cloned = make_unique(handle);
+      if (!cloned) return false;
+      store::Collection& collection = store::Collection::of(handle.get());
+      const bool altered = alter(collection);
+      emptied = collection.size() == 0;
+      return altered && !emptied;
+    });
+    if (emptied) db_.remove_emptied(key_);
+    return cloned ? store::Stored::done : store::Stored::no_memory;
+  }
+
+ private:
+  bool make_unique(store::OwnedHandle& handle) const;
+
+  store::Database& db_;
+  const store::Key& key_;
+  store::Type type_;
+  std::optional<store::Value> value_;
+};
+
+/// The collection under a key, for reading: nothing if there is no such key. Throws store::WrongType.
+std::optional<store::Value> find_collection(store::Database& db, const store::Key& key, store::Type type,
+                                            store::Access access = store::Access::read());
+
+}  // namespace pinfold::types

@@ -1,0 +1,52 @@
+#include "pinfold/types/edit.hpp"
+
+#include "pinfold/store/wrong_type.hpp"
+#include "pinfold/types/run.hpp"
+
+namespace pinfold::types {
+
+using store::Collection;
+using store::Stored;
+
+std::optional<store::Value> find_collection(store::Database& db, const store::Key& key, store::Type type, store::Access access) {
+  auto value = db.find(key, access.of_any_type());
+  if (value && (value->is_string() || value->kind.type() != type)) throw store::WrongType();
+  return value;
+}
+
+Edit::Edit(store::Database& db, const store::Key& key, store::Type type)
+    : db_(db), key_(key), type_(type), value_(find_collection(db, key, type, store::Access::write())) {}
+
+Stored Edit::may_grow(std::size_t bytes) {
+  // An element may take a new leaf, and the nodes above it may be cut in two.
+  constexpr std::size_t for_nodes = 8 * 1024;
+  const std::size_t before = !value_ ? 0 : (value_->handle() ? value_->handle().memory() : value_->text.size());
+  if (!db_.accepts(key_, before + bytes)) return Stored::too_large;
+  return db_.has_room(bytes + for_nodes);
+}
+
+Stored Edit::put(store::Form form, std::string_view run) {
+  if (Run(store::TreeKind::list, run).count() != 0) return put_bytes(form, run);
+  if (exists()) db_.remove_emptied(key_);
+  return Stored::done;
+}
+
+Stored Edit::put_bytes(store::Form form, std::string_view bytes) {
+  return db_.put(key_, store::TypedValue{.kind = kind_of(type_, form), .packed = bytes}, {.keep_expiry = true});
+}
+
+Stored Edit::put(store::Form form, Collection* collection) {
+  store::TypedValue value{.kind = kind_of(type_, form), .outside = Collection::own(type_, collection)};
+  return db_.put(key_, std::move(value), {.keep_expiry = true});
+}
+
+bool Edit::make_unique(store::OwnedHandle& handle) const {
+  const Collection& shared = Collection::of(handle.get());
+  if (shared.unique()) return true;
+  Collection* const mine = shared.clone();
+  if (mine == nullptr) return false;
+  handle = Collection::own(type_, mine);
+  return true;
+}
+
+}  // namespace pinfold::types
