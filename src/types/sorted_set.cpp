@@ -367,6 +367,18 @@ Positions SortedSet::between(const LexBound& least, const LexBound& most) const 
           most.kind == Kind::highest ? size() : before(most.member, !most.exclusive)};
 }
 
+SortedSetSnapshot::SortedSetSnapshot(const SortedSet& set, store::Memory& memory) {
+  if (set.packed()) {
+    run_ = set.run().bytes();
+    work::bytes(run_.size());
+    return;
+  }
+  // Only its count of references changes.
+  void* const raw = const_cast<Collection*>(&set.collection());
+  large_ = store::Handle(store::Type::zset, raw).share();
+  large_.free_in(memory.leftovers());
+}
+
 // --- changes ---
 
 Stored add(Edit& edit, BlockHeap& heap, const Thresholds& thresholds, std::span<Addition> additions, const AddRules& rules, Added& added) {
@@ -400,14 +412,21 @@ Stored remove_packed(Edit& edit, Positions positions) {
   return edit.put(edit.form(), buffer.bytes());
 }
 
-// Returns how many were removed: fewer if there is no memory.
-std::uint64_t remove_one_by_one(Collection& set, Positions positions) {
-  std::uint64_t removed = 0;
-  for (; removed < positions.size(); ++removed) {
+bool remove_large(Collection& set, Positions positions, bool keep_piece, Removal& removal) {
+  if (positions.size() == 1) {
     const Tree::Path path = set.items.at(positions.first);
-    if (!erase_from(set, path, ScoredItem(path.item()).member().hash())) break;
+    return erase_from(set, path, ScoredItem(path.item()).member().hash());
   }
-  return removed;
+  std::optional<Tree> piece = set.items.cut(positions.first, positions.last);
+  if (!piece) return false;
+  if (keep_piece) removal.piece = piece->share();
+  if (positions.size() <= most_removed_at_once) {
+    erase_scores(set, *piece);
+  } else {
+    set.debt.append(std::move(*piece));
+    removal.owes = true;
+  }
+  return true;
 }
 
 }  // namespace
@@ -442,18 +461,8 @@ Stored remove(Edit& edit, Positions positions, bool keep_piece, Removal& removal
   bool had_memory = true;
   const Stored stored = edit.change([&](Collection& set) {
     pay_debt(set, paid_by_write);
-    if (positions.size() <= most_removed_at_once) {
-      removal.removed = remove_one_by_one(set, positions);
-      had_memory = removal.removed > 0;
-      return had_memory;
-    }
-    std::optional<Tree> piece = set.items.cut(positions.first, positions.last);
-    had_memory = piece.has_value();
-    if (!had_memory) return false;
-    if (keep_piece) removal.piece = piece->share();
-    set.debt.append(std::move(*piece));
-    removal.owes = true;
-    return true;
+    had_memory = remove_large(set, positions, keep_piece, removal);
+    return had_memory;
   });
   return had_memory ? stored : Stored::no_memory;
 }

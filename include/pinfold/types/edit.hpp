@@ -15,6 +15,7 @@
 // The last element takes the key with it, as in Redis.
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -69,14 +70,15 @@ class Edit {
   store::Stored change(Alter&& alter) {
     bool cloned = true;
     bool emptied = false;
-    db_.change(key_, type_, [&](store::OwnedHandle& handle) {
+    auto change = [&](store::OwnedHandle& handle) {
       cloned = make_unique(handle);
       if (!cloned) return false;
       store::Collection& collection = store::Collection::of(handle.get());
       const bool altered = alter(collection);
       emptied = collection.size() == 0;
       return altered && !emptied;
-    });
+    };
+    db_.change(key_, type_, std::ref(change));  // a reference, because std::function would take memory for all that is captured
     if (emptied) db_.remove_emptied(key_);
     return cloned ? store::Stored::done : store::Stored::no_memory;
   }

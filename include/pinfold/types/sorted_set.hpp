@@ -26,6 +26,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "pinfold/store/memory.hpp"
@@ -86,23 +87,23 @@ class SortedSet {
   /// The members between two members of the same score. If scores differ, as in Redis nobody knows which.
   Positions between(const LexBound& least, const LexBound& most) const;
 
-  /// Calls `visit(store::ScoredItem)` for `count` members from a position on, while it returns true. Reports them to base/work.hpp.
+  /// Calls `visit(const char* item)`, for a store::ScoredItem, for `count` members from a position on, while it returns true. Reports them
+  /// to base/work.hpp.
   template <class Visit>
   void visit(std::uint64_t first, std::uint64_t count, Visit&& visit) const {
     if (large_ != nullptr) {
       store::Tree::Path path = large_->items.at(first);
-      large_->items.visit(path, count, [&](const char* item) { return visit(store::ScoredItem(item)); });
+      large_->items.visit(path, count, visit);
       return;
     }
     if (count == 0) return;
     work::entries(count);
     const char* item = run_.at(first);
-    for (; count > 0 && visit(store::ScoredItem(item)); --count) item = run_.next(item);
+    for (; count > 0 && visit(item); --count) item = run_.next(item);
   }
-  /// The member at a position, which must be less than size(). Valid until the set is changed.
-  store::ScoredItem at(std::uint64_t position) const {
-    return store::ScoredItem(large_ != nullptr ? large_->items.at(position).item() : run_.at(position));
-  }
+  /// The item at a position, which must be less than size(). Valid until the set is changed.
+  const char* item(std::uint64_t position) const { return large_ != nullptr ? large_->items.at(position).item() : run_.at(position); }
+  store::ScoredItem at(std::uint64_t position) const { return store::ScoredItem(item(position)); }
 
  private:
   // How many members are before the first one with this score, or with `beyond` before the first one with a higher score.
@@ -112,6 +113,19 @@ class SortedSet {
 
   Run run_;
   const store::Collection* large_ = nullptr;
+};
+
+/// A sorted set as it is now, for reading with nothing locked: a copy of packed bytes, or a reference to a collection.
+class SortedSetSnapshot {
+ public:
+  /// `memory` must outlive it: there the collection is freed, if nobody else has it any more.
+  SortedSetSnapshot(const SortedSet& set, store::Memory& memory);
+  /// Valid as long as this object.
+  SortedSet set() const { return large_ ? SortedSet(store::Collection::of(large_.get())) : SortedSet(run_); }
+
+ private:
+  std::string run_;
+  store::OwnedHandle large_;
 };
 
 /// A member that ZADD adds, or whose score it sets.
@@ -152,10 +166,10 @@ struct Removal {
   /// What was removed, if it was cut out as a whole, and remove() was asked to keep it: for a reply with nothing locked.
   std::optional<store::Tree> piece;
 };
-/// Up to so many members are removed at once. More are cut out, and leave a debt.
+/// Up to so many members are removed from the index as well. More leave a debt.
 constexpr std::uint64_t most_removed_at_once = 128;
-/// Removes the members at some positions, of which there must be one at least. O(log members), or O(number removed * log members) for up
-/// to most_removed_at_once.
+/// Removes the members at some positions, of which there must be one at least: all of them, or none if there is no memory. O(log members),
+/// or O(number removed * log members) for up to most_removed_at_once.
 store::Stored remove(Edit& edit, Positions positions, bool keep_piece, Removal& removal);
 
 /// Pays for up to `most` members of the debt. Returns whether there is none left. O(most * log members).
