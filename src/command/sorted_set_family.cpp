@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "pinfold/base/numbers.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/keyspace_events.hpp"
