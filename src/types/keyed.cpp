@@ -37,8 +37,7 @@ store::OwnedHandle make_collection(BlockHeap& heap, store::Type type, const Run&
   store::OwnedHandle owner = store::Collection::own(type, made);
   const store::TreeKind kind = made->items.kind();
   for (const char* item = run.begin(); item != run.end(); item = run.next(item)) {
-    Element::Digits digits;
-    const PackedElement element(Element(item).text(digits));
+    const PackedElement element{Element(item)};
     const store::Tree::Path place = made->items.find(element, element.hash());
     if (!made->items.insert(place, {item, store::item_size(kind, item)})) return {};
   }

@@ -65,7 +65,7 @@ std::uint64_t Set::size() const {
   }
 }
 
-bool Set::contains(const PackedElement& member) const {
+bool Set::contains(const PackedElement& member, std::uint64_t hash) const {
   switch (layout_) {
     case Layout::numbers: {
       const auto number = number_of(member);
@@ -74,7 +74,7 @@ bool Set::contains(const PackedElement& member) const {
     case Layout::run:
       return find_item<false>(bytes_, member) != nullptr;
     default:
-      return find_item(tree(), member) != nullptr;
+      return tree().find(member, hash).found();
   }
 }
 

@@ -5,12 +5,14 @@
 // of members, in the order in which they were added. A set with more than 128 members, of more than 4 KB, or with a member of more than 512
 // bytes is a Collection. It becomes packed again when it has shrunk to a quarter of these bounds.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/types/keyed.hpp"
 #include "pinfold/types/numbers.hpp"
 
@@ -23,6 +25,8 @@ class Member {
   explicit Member(std::int64_t number) : number_(number) {}
 
   bool is_plain_number() const { return at_ == nullptr; }
+  /// For finding it in other sets, and storing it there.
+  store::PackedElement packed() const { return is_plain_number() ? store::PackedElement(number_) : store::PackedElement(element()); }
   std::int64_t number() const { return number_; }
   store::Element element() const { return store::Element(at_); }
 
@@ -36,34 +40,39 @@ class Set {
  public:
   enum class Layout : std::uint8_t { numbers, run, tree };
 
-  explicit Set(const store::Value& value) : Set(store::form_of(value.kind), value.text, value.handle()) {}
-  /// `form` and the packed bytes, or the handle.
-  Set(store::Form form, std::string_view bytes, store::Handle outside = {})
+  explicit Set(const store::Value& value) : Set(store::form_of(value.kind), value.text, tree_of(value.handle())) {}
+  /// `form` and the packed bytes, or the tree.
+  Set(store::Form form, std::string_view bytes, const store::Tree* tree)
       : bytes_(bytes),
-        outside_(outside),
-        layout_(outside ? Layout::tree : (form == store::Form::packed_numbers ? Layout::numbers : Layout::run)) {}
+        tree_(tree),
+        layout_(tree != nullptr ? Layout::tree : (form == store::Form::packed_numbers ? Layout::numbers : Layout::run)) {}
 
   Layout layout() const { return layout_; }
   // Each only for its layout.
   Numbers numbers() const { return Numbers(bytes_); }
   Run run() const { return {store::TreeKind::set, bytes_}; }
-  const store::Tree& tree() const { return store::Collection::of(outside_).items; }
+  const store::Tree& tree() const { return *tree_; }
   std::string_view bytes() const { return bytes_; }
 
   /// Members. O(1).
   std::uint64_t size() const;
   /// O(log members), but O(members) in a run.
-  bool contains(const store::PackedElement& member) const;
+  bool contains(const store::PackedElement& member) const { return contains(member, layout_ == Layout::tree ? member.hash() : 0); }
+  /// The same for a caller that knows the member's hash. Only a tree needs it.
+  bool contains(const store::PackedElement& member, std::uint64_t hash) const;
   /// The member with this number, in the order in which they lie. O(log members), but O(members) in a run. The member is valid as long as
   /// the set.
   Member at(std::uint64_t position) const;
-  /// Calls `visit(Member)` with all members, while it returns true. Reports them to base/work.hpp.
+  /// Calls `visit(Member)` with the members from a position on, up to `count` of them, while it returns true. Returns how many it has
+  /// visited, and reports them to base/work.hpp.
   template <class Visit>
-  void visit(Visit&& visit) const;
+  std::uint64_t visit(std::uint64_t from, std::uint64_t count, Visit&& visit) const;
 
  private:
+  static const store::Tree* tree_of(store::Handle handle) { return handle ? &store::Collection::of(handle).items : nullptr; }
+
   std::string_view bytes_;
-  store::Handle outside_;
+  const store::Tree* tree_;
   Layout layout_;
 };
 
@@ -97,6 +106,7 @@ class SetDraft {
   /// Makes a tree packed if it is small enough. To be called before what follows, which needs members.
   void finish();
   bool is_tree() const { return static_cast<bool>(tree_); }
+  const store::Tree& tree() const { return store::Collection::of(tree_.get()).items; }
   store::Form form() const;
   /// The packed bytes. Only if !is_tree().
   std::string_view bytes() const { return layout_ == Set::Layout::numbers ? numbers_.bytes() : run_.bytes(); }
@@ -130,7 +140,7 @@ class SetEdit {
 
   bool exists() const { return edit_.exists(); }
   /// The set as it is before the change. Only if exists().
-  Set set() const { return {edit_.form(), edit_.bytes(), edit_.handle()}; }
+  Set set() const { return {edit_.form(), edit_.bytes(), edit_.packed() ? nullptr : &edit_.collection().items}; }
 
   /// Whether there is room to add these members. add() asks by itself.
   store::Stored may_add(const Texts& members);
@@ -169,20 +179,29 @@ class SetEdit {
 };
 
 template <class Visit>
-void Set::visit(Visit&& visit) const {
-  std::uint64_t visited = 0;
+std::uint64_t Set::visit(std::uint64_t from, std::uint64_t count, Visit&& visit) const {
+  if (from >= size()) return 0;
+  count = std::min(count, size() - from);
   if (layout_ == Layout::tree) {
-    store::Tree::Path path = tree().at(0);
-    tree().visit(path, tree().size(), [&](const char* item) { return visit(Member(item)); });
-  } else if (layout_ == Layout::numbers) {
+    store::Tree::Path path = tree().at(from);
+    return tree().visit(path, count, [&](const char* item) { return visit(Member(item)); });
+  }
+  std::uint64_t visited = 0;
+  bool more = true;
+  if (layout_ == Layout::numbers) {
     const Numbers all = numbers();
-    for (const std::size_t count = all.size(); visited < count && visit(Member(all.at(visited))); ++visited) {
-    }
+    for (; more && visited < count; ++visited) more = visit(Member(all.at(from + visited)));
   } else {
     const Run all = run();
-    for (const char* item = all.begin(); visited < all.count() && visit(Member(item)); ++visited) item = all.next(item);
+    const char* item = all.at(from);
+    for (; more && visited < count; ++visited) {
+      const char* const next = all.next(item);
+      more = visit(Member(item));
+      item = next;
+    }
   }
   work::entries(visited);
+  return visited;
 }
 
 }  // namespace pinfold::types
