@@ -12,13 +12,14 @@
 
 #include "pinfold/base/random.hpp"
 #include "pinfold/base/real_text.hpp"
+#include "pinfold/command/collection_scan.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/gathered_list.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/keyspace_events.hpp"
-#include "pinfold/command/pattern.hpp"
+#include "pinfold/command/random_items.hpp"
 #include "pinfold/command/sorted_set_family.hpp"
 #include "pinfold/command/thresholds.hpp"
 
@@ -208,79 +209,12 @@ Outcome zmpop(Call& call) {
 
 // --- ZRANDMEMBER ---
 
-// Members at random positions, as often as asked. A step writes a piece of the reply.
-class RandomMembers : public Task {
- public:
-  // `distinct`: each member once at most. `count` must then not be more than there are.
-  RandomMembers(Call& call, const types::SortedSet& set, std::uint64_t count, bool distinct, ScoredReply how)
-      : kept_(set, call.engine.keyspace.memory()), set_(kept_.set()), count_(count), distinct_(distinct), how_(how) {}
-
-  Outcome step(Call& call) override {
-    if (!std::exchange(replying, true)) call.reply.array(scored_items(how_, 0, count_, false).headed);
-    const std::int64_t end_us = monotonic_us() + step_us;
-    const std::size_t end = call.reply.output().size() + reply_piece;
-    const ItemWriter write = scored_writer(how_);
-    for (unsigned looks = 1; count_ > 0 && call.reply.output().size() < end; ++looks) {
-      constexpr unsigned between_looks = 256;
-      if (looks % between_looks == 0 && monotonic_us() >= end_us) return Outcome::waits;
-      if (const auto position = next_position()) {
-        write(call.reply, set_.item(*position));
-        --count_;
-      }
-    }
-    return count_ > 0 ? Outcome::waits : Outcome::done;
-  }
-
- private:
-  // Distinct ones in order: each of the positions that are left has the same chance to be among those that are still to come.
-  std::optional<std::uint64_t> next_position() {
-    if (!distinct_) return random_below(set_.size());
-    const bool chosen = random_below(set_.size() - position_) < count_;
-    const std::uint64_t position = position_++;
-    return chosen ? std::optional(position) : std::nullopt;
-  }
-
-  const types::SortedSetSnapshot kept_;
-  const types::SortedSet set_;
-  std::uint64_t count_;
-  const bool distinct_;
-  const ScoredReply how_;
-  std::uint64_t position_ = 0;
-};
-
-// Few different positions below `size`, in random order (Floyd's algorithm).
-std::vector<std::uint64_t> random_positions(std::uint64_t size, std::uint64_t count) {
-  std::vector<std::uint64_t> chosen;
-  chosen.reserve(count);
-  for (std::uint64_t most = size - count; most < size; ++most) {
-    const std::uint64_t position = random_below(most + 1);
-    chosen.push_back(std::ranges::find(chosen, position) == chosen.end() ? position : most);
-  }
-  // Later ones are more often high: they are put in another order.
-  for (std::size_t i = chosen.size(); i > 1; --i) std::swap(chosen[i - 1], chosen[random_below(i)]);
-  return chosen;
-}
-
-Outcome reply_random(Call& call, const types::SortedSet& set, std::int64_t asked, ScoredReply how) {
-  const bool distinct = asked >= 0;
-  const std::uint64_t count =
-      distinct ? std::min<std::uint64_t>(static_cast<std::uint64_t>(asked), set.size()) : 0 - static_cast<std::uint64_t>(asked);
-  if (set.size() == 0 || count == 0) return call.reply.array(0);
-  if (distinct && count == set.size()) return reply_members(call, set, {0, count}, false, how);
-  constexpr std::uint64_t few = 128;
-  if (count > few) {
-    if (refuse_many_inside_exec(call, count)) return Outcome::done;
-    return call.begin(std::make_unique<RandomMembers>(call, set, count, distinct, how));
-  }
-  call.reply.array(scored_items(how, 0, count, false).headed);
-  const ItemWriter write = scored_writer(how);
-  if (distinct) {
-    for (const std::uint64_t position : random_positions(set.size(), count)) write(call.reply, set.item(position));
-  } else {
-    for (std::uint64_t i = 0; i < count; ++i) write(call.reply, set.item(random_below(set.size())));
-  }
-  work::entries(count);
-  return Outcome::done;
+Outcome reply_random(Call& call, const types::SortedSet& set, std::int64_t count, ScoredReply how) {
+  if (set.size() == 0) return call.reply.array(0);
+  RandomPicks picks = picks_of(count);
+  picks.words = how == ScoredReply::flat ? 2 : 1;
+  picks.write = scored_writer(how);
+  return set.packed() ? reply_random_items(call, set.run(), picks) : reply_random_items(call, set.collection().items, picks);
 }
 
 Outcome zrandmember(Call& call) {
@@ -316,15 +250,9 @@ constexpr unsigned passes = 32;
 
 std::uint64_t index_key(std::uint64_t hash) { return hash >> (store::element_hash_bits - index_hash_bits); }
 
-struct MemberScan {
-  std::uint64_t cursor = 0;
-  std::uint64_t count = 10;
-  std::unique_ptr<const Pattern> pattern;  // null: all
-};
-
 class ScanMembers : public Task {
  public:
-  ScanMembers(Call& call, const types::SortedSet& set, MemberScan scan)
+  ScanMembers(Call& call, const types::SortedSet& set, CollectionScan scan)
       : kept_(set, call.engine.keyspace.memory()), set_(kept_.set().collection()), scan_(std::move(scan)), found_(call) {}
 
   Outcome step(Call& call) override {
@@ -476,7 +404,7 @@ class ScanMembers : public Task {
 
   const types::SortedSetSnapshot kept_;
   const store::Collection& set_;
-  MemberScan scan_;
+  CollectionScan scan_;
   GatheredList found_;
   std::vector<Pair> pairs_;  // of a leaf of the index, by score and hash
   std::uint64_t looked_at_ = 0;
@@ -485,61 +413,26 @@ class ScanMembers : public Task {
   std::uint64_t position_ = 0;
 };
 
-// Returns nothing if the options are wrong; then the error has been replied.
-std::optional<MemberScan> take_scan_options(Call& call, std::uint64_t start) {
-  MemberScan scan{.cursor = start, .count = 10, .pattern = nullptr};
-  std::string_view pattern = "*";
-  for (Cursor cursor(call.args, 3); !cursor.done();) {
-    if (cursor.take_with_value("COUNT")) {
-      const auto count = cursor.take_integer();
-      if (!count || *count < 1) {
-        count ? call.syntax_error() : call.not_an_integer();
-        return std::nullopt;
-      }
-      scan.count = static_cast<std::uint64_t>(*count);
-    } else if (cursor.take_with_value("MATCH")) {
-      pattern = cursor.take();
-    } else {
-      call.syntax_error();
-      return std::nullopt;
-    }
-  }
-  if (pattern == "*") return scan;
-  scan.pattern = compile_pattern(call, pattern);
-  return scan.pattern != nullptr ? std::optional(std::move(scan)) : std::nullopt;
-}
-
-// All members of a packed set.
-Outcome scan_packed(Call& call, const types::SortedSet& set, const MemberScan& scan) {
-  resp::Output found;
-  resp::Reply list(found, call.reply.protocol());
-  std::size_t count = 0;
-  set.visit(0, set.size(), [&](const char* item) {
-    const store::ScoredItem scored(item);
-    store::Element::Digits digits;
-    const std::string_view text = scored.member().text(digits);
-    if (scan.pattern != nullptr && !scan.pattern->matches(text)) return true;
-    char score[most_real_text];
-    list.bulk(text);
-    list.bulk({score, static_cast<std::size_t>(write_real(score, scored.score()) - score)});
-    count += 2;
-    return true;
-  });
-  call.reply.array(2);
-  call.reply.bulk_integer(0);
-  call.reply.array(count);
-  call.reply.output().move_from(found);
-  return Outcome::done;
+// The elements of a reply.
+std::uint64_t write_scanned(resp::Reply& reply, const char* item, bool /*no_values*/) {
+  const store::ScoredItem scored(item);
+  char score[most_real_text];
+  reply_element(reply, scored.member());
+  reply.bulk({score, static_cast<std::size_t>(write_real(score, scored.score()) - score)});
+  return 2;
 }
 
 Outcome zscan(Call& call) {
   const auto start = parse_cursor(call.args[2]);
   if (!start) return call.reply.error("ERR invalid cursor");
   const types::SortedSet set = read_sorted_set(call, call.key());
-  if (set.size() == 0) return scan_packed(call, set, {});
-  auto scan = take_scan_options(call, *start);
+  if (set.size() == 0) return reply_empty_scan(call);
+  auto scan = take_collection_scan(call, *start, false);
   if (!scan) return Outcome::done;
-  if (set.packed()) return scan_packed(call, set, *scan);
+  if (set.packed()) {
+    const types::Run& run = set.run();
+    return reply_scan(call, std::move(*scan), {store::TreeKind::scored, run.bytes().substr(types::Run::header)}, write_scanned);
+  }
   if (*start >> index_hash_bits != 0) scan->cursor = (1ULL << index_hash_bits) - 1;
   auto task = std::make_unique<ScanMembers>(call, set, std::move(*scan));
   return call.in_transaction ? call.run_whole(*task) : call.begin(std::move(task));

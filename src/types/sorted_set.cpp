@@ -52,13 +52,11 @@ struct InRun {
 };
 
 std::optional<InRun> find_in(const Run& run, const PackedElement& member) {
+  work::entries();
   std::uint64_t rank = 0;
   for (const char* item = run.begin(); item < run.end(); item = run.next(item), ++rank) {
-    if (!member.equals(ScoredItem(item).member())) continue;
-    work::entries(rank + 1);
-    return InRun{item, rank};
+    if (member.equals(ScoredItem(item).member())) return InRun{item, rank};
   }
-  work::entries(rank);
   return std::nullopt;
 }
 
@@ -66,7 +64,7 @@ void insert_into(RunBuffer& buffer, double score, const PackedElement& member) {
   const Run run = buffer.run(TreeKind::scored);
   const char* item = run.begin();
   while (item < run.end() && is_before(ScoredItem(item), score, member.text())) item = run.next(item);
-  work::entries(run.count());
+  work::entries();
   buffer.insert(run.offset(item), PackedItem(score, member.packed()).bytes());
 }
 
@@ -331,12 +329,12 @@ std::optional<SortedSet::Place> SortedSet::place(std::string_view member) const 
 
 std::uint64_t SortedSet::before(double score, bool beyond) const {
   if (large_ != nullptr) return large_->items.position_of(large_->items.lower_bound(score, beyond));
+  work::entries();
   std::uint64_t count = 0;
   for (const char* item = run_.begin(); item < run_.end(); item = run_.next(item), ++count) {
     const double other = ScoredItem(item).score();
     if (beyond ? other > score : other >= score) break;
   }
-  work::entries(count);
   return count;
 }
 
@@ -346,12 +344,12 @@ std::uint64_t SortedSet::before(std::string_view member, bool beyond) const {
     const Tree::Path path = large_->items.find(at(0).score(), member);
     return large_->items.position_of(path) + (beyond && path.found() ? 1 : 0);
   }
+  work::entries();
   std::uint64_t count = 0;
   for (const char* item = run_.begin(); item < run_.end(); item = run_.next(item), ++count) {
     const int order = compare_texts(ScoredItem(item).member(), member);
     if (beyond ? order > 0 : order >= 0) break;
   }
-  work::entries(count);
   return count;
 }
 
