@@ -108,6 +108,7 @@ class Table {
                               bitmap_commands,
                               hash_commands,
                               list_commands,
+                              list_search_commands,
                               blocking_list_commands,
                               set_commands,
                               set_algebra_commands,

@@ -314,6 +314,17 @@ bool refused_in_exec(Call& call) {
   return true;
 }
 
+namespace {
+
+// Denies what a client has waited for.
+void deny_late(Engine& engine, Session& session, const Row& row, const RightsVerdict& verdict, resp::Reply& reply) {
+  session.close_after_reply = session.close_after_reply || session.removed();
+  note_denial(engine, session, row, verdict);
+  reply.error("NOPERM " + denial_text(row, verdict));
+}
+
+}  // namespace
+
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply) {
   if (session.may_do_all(engine.users)) return true;
   const std::shared_ptr<const security::User>& user = session.acting_user(engine.users);
@@ -331,9 +342,21 @@ bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned d
     verdict = {.denied = user->check(request, budget).denied, .object = key, .database = db};
     if (verdict.allowed()) return true;
   }
-  session.close_after_reply = session.close_after_reply || session.removed();
-  note_denial(engine, session, row, verdict);
-  reply.error("NOPERM " + denial_text(row, verdict));
+  deny_late(engine, session, row, verdict, reply);
+  return false;
+}
+
+bool may_still_make(Engine& engine, Session& session, const Row& row, Args args, unsigned db, resp::Reply& reply) {
+  if (session.may_do_all(engine.users)) return true;
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine.users);
+  if (user != nullptr && may_do_all_of(*user, row)) return true;
+  RightsVerdict verdict{.denied = Denied::command};
+  if (user != nullptr) {
+    security::MatchBudget budget;
+    verdict = check_rights(*user, row, args, db, budget);
+    if (verdict.allowed()) return true;
+  }
+  deny_late(engine, session, row, verdict, reply);
   return false;
 }
 

@@ -127,6 +127,8 @@ bool refused_in_exec(Call& call);
 
 /// For the answer to a client that has waited for this key. Replies the error if its user may not read the key any more, and returns false.
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply);
+/// The same for a client that has waited, and whose request is to be executed now.
+bool may_still_make(Engine& engine, Session& session, const Row& row, Args args, unsigned db, resp::Reply& reply);
 
 /// Which keys a command that lists keys, or shows names of others beside its own, may show to its client: those that the user with which
 /// the request was checked may read. None if there is no such user. Not thread-safe.
