@@ -100,7 +100,7 @@ security::ChannelGroup channels_of(const Row& row, Args args) {
 // The last position up to `index` at which a request may have a key of this kind, if it goes on long enough.
 std::optional<std::size_t> last_key_until(const KeySpec& spec, std::size_t index) {
   if (spec.kind == KeySpec::Kind::none) return std::nullopt;
-  const std::size_t before_keys = spec.kind == KeySpec::Kind::range ? 0 : (spec.kind == KeySpec::Kind::count ? 1 : 2);
+  const std::size_t before_keys = spec.kind == KeySpec::Kind::range ? 0 : (spec.kind == KeySpec::Kind::option ? 2 : 1);
   const std::size_t first = static_cast<std::size_t>(spec.first) + before_keys;
   if (index < first) return std::nullopt;
   const bool open = spec.kind != KeySpec::Kind::range || spec.last < 0;
@@ -312,6 +312,20 @@ bool refused_in_exec(Call& call) {
       "for the following reason: " +
       std::string(reason));
   return true;
+}
+
+bool may_read_all_keys(const Call& call) {
+  const std::shared_ptr<const security::User>& user = call.session.checked_user();
+  if (user == nullptr) return false;
+  if (user->unlimited()) return true;
+  security::CheckedRequest request;
+  request.command = command_index(call.row);
+  if (call.args.size() > 1) request.first_argument = call.args[1];
+  request.all_keys = true;
+  request.all_keys_access = security::Access::read;
+  request.databases = {&call.session.db, 1};
+  security::MatchBudget budget;
+  return user->check(request, budget).allowed();
 }
 
 namespace {

@@ -57,6 +57,31 @@ bool all_or_nothing(Tree& tree, Change&& change) {
   return false;
 }
 
+// Whether Redis would call a list with so much a quicklist, by list-max-listpack-size. For bytes the figure is that of a listpack only
+// nearly.
+bool exceeds(std::int64_t limit, std::uint64_t items, std::uint64_t bytes) {
+  constexpr std::uint64_t safe_bytes = 8192;  // that it allows whatever the number of elements
+  constexpr std::array<std::uint64_t, 5> sizes = {4096, 8192, 16384, 32768, 65536};
+  if (limit >= 0) return items > std::max<std::uint64_t>(static_cast<std::uint64_t>(limit), 1) || bytes > safe_bytes;
+  return bytes > sizes[std::min<std::size_t>(static_cast<std::size_t>(-(limit + 1)), sizes.size() - 1)];
+}
+
+// The bytes of a listpack, which also says behind each element how long it is.
+std::uint64_t listpack_bytes(const RunBuffer& run) { return run.bytes().size() + 2 * run.count(); }
+
+// Copies the elements of a tree from a position on into `run`. Returns false if they are more than `most` bytes, or lie in blocks.
+bool copy_to_run(const Tree& tree, std::uint64_t from, std::uint64_t count, std::size_t most, RunBuffer& run) {
+  bool fits = true;
+  Tree::Path path = tree.at(from);
+  tree.visit(path, count, [&](const char* item) {
+    const Element element(item);
+    fits = !element.is_block() && run.bytes().size() + element.size() <= most;
+    if (fits) run.append(element.packed());
+    return fits;
+  });
+  return fits;
+}
+
 }  // namespace
 
 ListRange list_range(std::int64_t first, std::int64_t last, std::uint64_t size) {
@@ -295,15 +320,7 @@ std::optional<Stored> ListEdit::keep_packed(const ListRange& range) {
     return edit_.put(packed_form(run), run.bytes());
   }
   if (range.size() > most_packed_again_items) return std::nullopt;
-  bool fits = true;
-  Tree::Path path = tree().at(range.from);
-  tree().visit(path, range.size(), [&](const char* item) {
-    const Element element(item);
-    fits = !element.is_block() && run.bytes().size() + element.size() <= most_packed_again_bytes;
-    if (fits) run.append(element.packed());
-    return fits;
-  });
-  if (!fits) return std::nullopt;
+  if (!copy_to_run(tree(), range.from, range.size(), most_packed_again_bytes, run)) return std::nullopt;
   return edit_.put(packed_form(run), run.bytes());
 }
 
@@ -372,25 +389,41 @@ void ListEdit::free(Tree tree) {
 
 // --- names ---
 
-// Whether Redis would call a list with so much a quicklist. For bytes the figure is that of a listpack only nearly.
-bool ListEdit::exceeds(std::uint64_t items, std::uint64_t bytes) const {
-  constexpr std::uint64_t safe_bytes = 8192;  // that it allows whatever the number of elements
-  constexpr std::array<std::uint64_t, 5> limits = {4096, 8192, 16384, 32768, 65536};
-  if (list_size_ >= 0) return items > std::max<std::uint64_t>(static_cast<std::uint64_t>(list_size_), 1) || bytes > safe_bytes;
-  return bytes > limits[std::min<std::size_t>(static_cast<std::size_t>(-(list_size_ + 1)), limits.size() - 1)];
-}
-
 // A list that has been called quicklist is called so until it has shrunk to half of what a listpack may have.
 Form ListEdit::form_after(bool packed, std::uint64_t items, std::uint64_t bytes) const {
   const bool was_large = exists() && is_large(edit_.form());
-  const bool large = was_large ? exceeds(2 * items, 2 * bytes) : exceeds(items, bytes);
+  const bool large = was_large ? exceeds(list_size_, 2 * items, 2 * bytes) : exceeds(list_size_, items, bytes);
   if (packed) return large ? Form::packed_large : Form::packed_small;
   return large ? Form::tree_large : Form::tree_small;
 }
 
-Form ListEdit::packed_form(const RunBuffer& run) const {
-  const std::uint64_t items = run.count();
-  return form_after(true, items, run.bytes().size() + 2 * items);  // a listpack also says how long each element is behind it
+Form ListEdit::packed_form(const RunBuffer& run) const { return form_after(true, run.count(), listpack_bytes(run)); }
+
+// --- drafts ---
+
+bool ListDraft::append(std::string_view text, Blob block) {
+  if (!made_) {
+    made_ = store::OwnedHandle(store::Handle(store::Type::list, Collection::make(memory_.heap(), store::Type::list)));
+    made_.free_in(memory_.leftovers());
+  }
+  return made_ && add_one(collection().items, collection().items.at(size()), text, std::move(block), memory_.heap());
+}
+
+Stored ListDraft::put(store::Database& db, const store::Key& key) {
+  RunBuffer& run = RunBuffer::scratch();
+  store::TypedValue value;
+  if (size() <= most_packed_items && copy_to_run(collection().items, 0, size(), most_packed_bytes, run)) {
+    const bool large = exceeds(list_size_, run.count(), listpack_bytes(run));
+    value.kind = kind_of(store::Type::list, large ? Form::packed_large : Form::packed_small);
+    value.packed = run.bytes();
+    const Stored stored = db.put(key, std::move(value), {});
+    if (stored) made_ = {};
+    return stored;
+  }
+  const bool large = exceeds(list_size_, size(), collection().items.memory());
+  value.kind = kind_of(store::Type::list, large ? Form::tree_large : Form::tree_small);
+  value.outside = std::move(made_);
+  return db.put(key, std::move(value), {});
 }
 
 }  // namespace pinfold::types

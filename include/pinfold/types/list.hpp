@@ -146,13 +146,31 @@ class ListEdit {
   std::optional<store::Stored> keep_packed(const ListRange& range);
   store::Stored cut(const ListRange& range, store::Tree& front, store::Tree& back);
   void free(store::Tree tree);
-  bool exceeds(std::uint64_t items, std::uint64_t bytes) const;
   store::Form packed_form(const RunBuffer& run) const;
   store::Form form_after(bool packed, std::uint64_t items, std::uint64_t bytes) const;
 
   Edit edit_;
   store::Memory& memory_;
   const std::int64_t list_size_;
+};
+
+/// A list that is made apart from its key. Not thread-safe. Its destructor frees few elements at once, and many in pieces.
+class ListDraft {
+ public:
+  ListDraft(store::Memory& memory, const Thresholds& thresholds) : memory_(memory), list_size_(thresholds.list_size) {}
+
+  std::uint64_t size() const { return made_ ? collection().size() : 0; }
+  /// Adds a text at the right end. Returns false if there is no memory. O(log size + bytes).
+  bool append(std::string_view text, Blob block = {});
+  /// Stores it as a new value of the key, whatever was there. It must have elements, and has none afterwards.
+  store::Stored put(store::Database& db, const store::Key& key);
+
+ private:
+  store::Collection& collection() const { return store::Collection::of(made_.get()); }
+
+  store::Memory& memory_;
+  const std::int64_t list_size_;
+  store::OwnedHandle made_;
 };
 
 }  // namespace pinfold::types
