@@ -253,43 +253,14 @@ bool ScoredAlgebra::collect_some() {
   return more;
 }
 
-// --- order ---
-
-namespace {
-constexpr std::uint64_t sorted_at_once = 512;
-}  // namespace
-
-// Sorts short runs, and then merges them to longer ones until there is one. Returns whether there is more to do.
-bool ScoredAlgebra::sort_some() {
-  if (run_ == 0) {
-    const std::uint64_t end = std::min(merged_ + sorted_at_once, size_);
-    std::sort(results_ + merged_, results_ + end, stands_before);
-    merged_ = end;
-    if (merged_ < size_) return true;
-    run_ = sorted_at_once;
-    merged_ = 0;
-    return run_ < size_;
+// Returns false if there is no memory.
+bool ScoredAlgebra::begin_sorting() {
+  if (size_ > decltype(sort_)::value_type::few) {
+    spare_.reset(allocate<ScoredMember>(size_));
+    if (spare_ == nullptr) return false;
   }
-  merge_some(2 * at_once);
-  if (merged_ < size_) return true;
-  std::swap(results_, spare_results_);
-  merged_ = left_ = right_ = 0;
-  run_ *= 2;
-  return run_ < size_;
-}
-
-void ScoredAlgebra::merge_some(std::uint64_t most) {
-  for (; most > 0 && merged_ < size_; --most) {
-    const std::uint64_t begin = merged_ - left_ - right_;
-    const std::uint64_t middle = std::min(begin + run_, size_);
-    const std::uint64_t end = std::min(middle + run_, size_);
-    const std::uint64_t left = begin + left_;
-    const std::uint64_t right = middle + right_;
-    const bool from_right = left == middle || (right < end && stands_before(results_[right], results_[left]));
-    spare_results_[merged_++] = results_[from_right ? right : left];
-    ++(from_right ? right_ : left_);
-    if (merged_ == end) left_ = right_ = 0;
-  }
+  sort_.emplace(results_, size_, spare_.get(), stands_before);
+  return true;
 }
 
 ScoredAlgebra::Progress ScoredAlgebra::advance(std::int64_t end_us) {
@@ -304,16 +275,13 @@ ScoredAlgebra::Progress ScoredAlgebra::advance(std::int64_t end_us) {
       results_ = all ? table_.members() : listed_.get();
       in_order_ = in_order_ && !all;
       stage_ = only_counted_ || in_order_ || size_ < 2 ? Stage::done : Stage::sort;
-      if (stage_ == Stage::sort && size_ > sorted_at_once) {
-        spare_.reset(allocate<ScoredMember>(size_));
-        if (spare_ == nullptr) return Progress::no_memory;
-        spare_results_ = spare_.get();
-      }
+      if (stage_ == Stage::sort && !begin_sorting()) return Progress::no_memory;
     }
     if (stage_ != Stage::done && monotonic_us() >= end_us) return Progress::more;
   }
   while (stage_ == Stage::sort) {
-    if (!sort_some()) {
+    if (!sort_->step()) {
+      results_ = sort_->items();
       stage_ = Stage::done;
     } else if (monotonic_us() >= end_us) {
       return Progress::more;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pinfold/base/sliced_sort.hpp"
 #include "pinfold/store/memory.hpp"
 #include "pinfold/types/set.hpp"
 #include "pinfold/types/sorted_set.hpp"
@@ -26,6 +27,9 @@ struct ScoredMember {
   double score = 0;
   std::uint64_t hash = 0;
 };
+
+/// Whether one member stands before another in a sorted set.
+bool stands_before(const ScoredMember& a, const ScoredMember& b);
 
 /// Members by their hashes: an open table of numbers, of up to 2^32 members in an array. Not thread-safe.
 class MemberTable {
@@ -140,8 +144,7 @@ class ScoredAlgebra {
   void add_to_union(const char* element, double score);
   bool look_for(const char* element, double score);
   void add(const ScoredMember& member);
-  bool sort_some();
-  void merge_some(std::uint64_t most);
+  bool begin_sorting();
 
   const ScoredOperation operation_;
   Aggregate aggregate_ = Aggregate::sum;
@@ -160,18 +163,10 @@ class ScoredAlgebra {
   std::unique_ptr<ScoredMember[], Free> listed_;  // other results
   std::unique_ptr<ScoredMember[], Free> spare_;   // for merging
   ScoredMember* results_ = nullptr;
-  ScoredMember* spare_results_ = nullptr;  // where they are merged to
   std::uint64_t size_ = 0;
   bool in_order_ = true;
 
-  // Merging: runs of `run_` results are in order; `merged_` results have been merged in this pass.
-  std::uint64_t run_ = 0;
-  std::uint64_t merged_ = 0;
-  std::uint64_t left_ = 0;   // the next of the left run, counted from its begin
-  std::uint64_t right_ = 0;  // and of the right one
+  std::optional<SlicedSort<ScoredMember, decltype(&stands_before)>> sort_;
 };
-
-/// Whether one member stands before another in a sorted set.
-bool stands_before(const ScoredMember& a, const ScoredMember& b);
 
 }  // namespace pinfold::types
