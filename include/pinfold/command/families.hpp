@@ -13,6 +13,7 @@ std::span<const Row> lcs_commands();
 std::span<const Row> bitmap_commands();
 std::span<const Row> hash_commands();
 std::span<const Row> list_commands();
+std::span<const Row> list_search_commands();
 std::span<const Row> blocking_list_commands();
 std::span<const Row> set_commands();
 std::span<const Row> set_algebra_commands();
