@@ -42,6 +42,7 @@ Stored Edit::put(store::Form form, Collection* collection) {
 
 void Edit::rename(store::Form form) {
   const auto value = db_.find(key_, store::Access::none());
+  if (!value || !value->handle()) return;  // a switch has come on meanwhile, and the key is not found any more
   store::TypedValue same{.kind = kind_of(type_, form), .outside = value->handle().share()};
   if (!same.outside || !db_.put(key_, std::move(same), {.keep_expiry = true})) tell_written();
 }
