@@ -112,6 +112,7 @@ TEST_CASE("HyperLogLog: the stored estimate is out of date after a change") {
   Buffer& buffer = Buffer::scratch();
   buffer.raise({7, 2}, redis_sparse_max);
   CHECK_FALSE(stored_estimate(buffer.bytes()).has_value());
+  std::uint32_t other = 9;
   for (const std::size_t sparse_max : {redis_sparse_max, std::size_t{0}}) {
     std::string text(buffer.bytes());
     store_estimate(text.data(), 1);
@@ -119,7 +120,7 @@ TEST_CASE("HyperLogLog: the stored estimate is out of date after a change") {
     buffer.assign(text);
     CHECK(buffer.raise({7, 2}, sparse_max) == Buffer::Raised::no);
     CHECK(stored_estimate(buffer.bytes()) == 1U);
-    CHECK(buffer.raise({9, 2}, sparse_max) == Buffer::Raised::yes);
+    CHECK(buffer.raise({other++, 2}, sparse_max) == Buffer::Raised::yes);
     CHECK_FALSE(stored_estimate(buffer.bytes()).has_value());
   }
 }
