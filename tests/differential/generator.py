@@ -223,6 +223,9 @@ class Generator:
             return False
         if not has_its_order(args):
             return False
+        # What BY finds equal is in any order, which a list would keep.
+        if name == b"SORT" and {b"BY", b"STORE"} <= {arg.upper() for arg in args}:
+            return False
         # The count of these is how many elements they reply if it is negative.
         if name in (b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER") and any(re.fullmatch(rb"-[0-9]{4,}", arg) for arg in args[2:]):
             return False

@@ -103,7 +103,8 @@ def test_estimates_and_bytes_are_those_of_redis(client, redis):
         for connection in (client, redis):
             # One by one while it is sparse: there the bytes depend on the order of the changes.
             add(connection, "h", names, batch=1 if size <= 1500 else 400)
-        assert client.call("GET", "h") == redis.call("GET", "h"), size
+        ours, theirs = (connection.call("GET", "h") for connection in (client, redis))
+        assert ours[:8] == theirs[:8] and ours[15:] == theirs[15:], size  # between them is an estimate that is out of date
         assert client.call("PFCOUNT", "h") == redis.call("PFCOUNT", "h")
         assert client.call("GET", "h") == redis.call("GET", "h"), "with the estimate"
 
