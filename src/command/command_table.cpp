@@ -261,6 +261,8 @@ inline std::optional<KeyRange> range_of(const KeySpec& spec, Args args) {
     if (*count == 0) return KeyRange{range.first, count_at, range.step};
     range.last = range.first + (*count - 1) * spec.step;
   }
+  // What the arity allows to be missing: the sources of PFMERGE.
+  if (spec.kind == KeySpec::Kind::range && range.first == size && range.last == size - 1) return KeyRange::empty();
   if (range.first < 1 || range.last < range.first || range.last >= size) return std::nullopt;
   return range;
 }

@@ -207,7 +207,7 @@ class CombineTask : public Task {
 
   Progress add(SetDraft& draft, std::int64_t end) {
     // More than what one step makes.
-    constexpr std::uint64_t for_a_step = 4 * 1024 * 1024;
+    constexpr std::uint64_t for_a_step = 1024 * 1024;
     store::Room room;
     const auto made = room_.make(for_a_step, end);
     if (made == store::GradualRoom::Result::none) return Progress::failed;
