@@ -113,6 +113,7 @@ class Table {
                               set_commands,
                               set_algebra_commands,
                               sorted_set_commands,
+                              blocking_sorted_set_commands,
                               sorted_set_range_commands,
                               sorted_set_algebra_commands,
                               geo_commands,

@@ -188,21 +188,10 @@ Outcome zpopmin(Call& call) { return pop_from_end(call, false); }
 Outcome zpopmax(Call& call) { return pop_from_end(call, true); }
 
 Outcome zmpop(Call& call) {
-  Cursor options(call.args, 2 + call.keys.size());
-  ScoredPop pop{.how = ScoredReply::nested, .with_key = true};
-  if (options.take("MAX")) {
-    pop.highest = true;
-  } else if (!options.take("MIN")) {
-    return call.syntax_error();
-  }
-  if (options.take_with_value("COUNT")) {
-    const auto count = options.take_integer();
-    if (!count || *count < 1) return call.reply.error("ERR count should be greater than 0");
-    pop.count = static_cast<std::uint64_t>(*count);
-  }
-  if (!options.done()) return call.syntax_error();
+  const auto pop = parse_scored_pop(call, 2 + call.keys.size());
+  if (!pop) return Outcome::done;
   for (const store::Key& key : call.keys) {
-    if (const auto popped = pop_scored(call, key, pop)) return *popped;
+    if (const auto popped = pop_scored(call, key, *pop)) return *popped;
   }
   return call.reply.null_array();
 }

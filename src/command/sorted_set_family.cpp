@@ -11,6 +11,7 @@
 
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/text.hpp"
+#include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/keyspace_events.hpp"
 
@@ -230,6 +231,20 @@ Outcome pop_many(Call& call, const store::Key& key, types::Edit& edit, types::Po
 }
 
 }  // namespace
+
+std::optional<ScoredPop> parse_scored_pop(Call& call, std::size_t first) {
+  Cursor options(call.args, first);
+  ScoredPop pop{.highest = false, .count = 1, .how = ScoredReply::nested, .with_key = true};
+  pop.highest = options.take("MAX");
+  if (!pop.highest && !options.take("MIN")) return call.syntax_error(), std::nullopt;
+  if (options.take_with_value("COUNT")) {
+    const auto count = options.take_integer();
+    if (!count || *count < 1) return call.reply.error("ERR count should be greater than 0"), std::nullopt;
+    pop.count = static_cast<std::uint64_t>(*count);
+  }
+  if (!options.done()) return call.syntax_error(), std::nullopt;
+  return pop;
+}
 
 std::optional<Outcome> pop_scored(Call& call, const store::Key& key, const ScoredPop& pop) {
   store::Database db = call.db();

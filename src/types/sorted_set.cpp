@@ -421,8 +421,8 @@ bool remove_large(Collection& set, Positions positions, bool keep_piece, Removal
   if (positions.size() <= most_removed_at_once) {
     erase_scores(set, *piece);
   } else {
-    set.debt.append(std::move(*piece));
-    removal.owes = true;
+    // If there is no memory for that, the index keeps their items.
+    removal.owes = set.debt.append(*piece);
   }
   return true;
 }

@@ -61,6 +61,8 @@ struct ScoredPop {
   ScoredReply how = ScoredReply::flat;
   bool with_key = false;  // the reply begins with the key, as that of ZMPOP and BZPOPMIN
 };
+/// What ZMPOP and BZMPOP take, whose words behind the keys begin at `first`. Nothing after an error reply.
+std::optional<ScoredPop> parse_scored_pop(Call& call, std::size_t first);
 /// ZPOPMIN and its like for one key: removes the members and replies with them. Returns nothing if there is no such key; then nothing
 /// was replied. Throws WrongType. For the blocking commands as well.
 std::optional<Outcome> pop_scored(Call& call, const store::Key& key, const ScoredPop& pop);
