@@ -199,7 +199,7 @@ constexpr Row kRows[] = {
      .summary = "Adds elements to a HyperLogLog, which is made if there is none.",
      .syntax = "key [element [element ...]]"},
     {.name = "pfcount", .handler = pfcount, .arity = -2,
-     .flags = kReadOnly, .categories = kHyperLogLog,
+     .flags = kReadOnly | kMayReplicate, .categories = kHyperLogLog,
      .keys = {KeySpec::range(KeyUse::modify, 1, -1)},
      .group = "hyperloglog", .since = "2.8.9",
      .complexity = "O(1) for one key that has not changed since it was counted, otherwise O(N) for N keys, with some 10 us each.",
