@@ -225,6 +225,9 @@ def refusals(args, expected, actual, run):
                 told.append((fields[b"reason"], fields[b"context"], fields[b"object"][:128], fields[b"username"], fields[b"count"]))
         return told, unknown
 
+    if len(args) > 2:  # the newest ones, of which one that counts for several may push out others
+        told = [entries(log)[0] for log in (left, right)]
+        return told[0][: len(told[1])] == told[1][: len(told[0])]
     return entries(left) == entries(right)
 
 
