@@ -90,8 +90,7 @@ void write_header(resp::Reply& reply, ScoredReply how, std::uint64_t count) { re
 // An algebra in steps, whose operands are snapshots.
 class LongAlgebra {
  public:
-  LongAlgebra(Call& call, std::unique_ptr<ScoredAlgebra> algebra)
-      : algebra(std::move(algebra)), memory_(call.engine, call.session.shared) {}
+  LongAlgebra(Call& call, std::unique_ptr<ScoredAlgebra> work) : algebra(std::move(work)), memory_(call.engine, call.session.shared) {}
 
   // To be called with the operands locked. Returns false if clients may not take so much memory.
   bool keep(Call& call) {
