@@ -99,11 +99,12 @@ Outcome lrange(Call& call) {
 }
 
 Outcome lindex(Call& call) {
-  const auto index = parse_i64(call.args[2]);
-  if (!index) return call.not_an_integer();
   store::Database db = call.db();
   const auto list = List::find(db, call.key());
-  const auto position = list ? types::list_position(*index, list->size()) : std::nullopt;
+  if (!list) return call.reply.null();
+  const auto index = parse_i64(call.args[2]);
+  if (!index) return call.not_an_integer();
+  const auto position = types::list_position(*index, list->size());
   return position ? reply_element(call.reply, list->at(*position)) : call.reply.null();
 }
 

@@ -263,7 +263,7 @@ Stored ListEdit::set(std::uint64_t position, std::string_view text, Blob block) 
 }
 
 Stored ListEdit::keep(const ListRange& range) {
-  if (range.size() == 0) return edit_.put(Form::packed_small, {});
+  if (range.size() == 0) return edit_.put(Form::packed_small, std::string_view());
   if (auto stored = keep_packed(range)) return *stored;
   if (range.size() + 1 == size()) {
     const std::uint64_t other = range.from == 0 ? range.to : 0;
@@ -281,7 +281,7 @@ Stored ListEdit::take(End end, std::uint64_t count, Tree& taken) {
   const std::uint64_t before = size();
   const ListRange range = end == End::left ? ListRange{count, before} : ListRange{0, before - count};
   taken = tree().share();
-  if (range.size() == 0) return edit_.put(Form::packed_small, {});
+  if (range.size() == 0) return edit_.put(Form::packed_small, std::string_view());
   if (auto stored = keep_packed(range)) return *stored;
   taken = Tree();
   Tree other;
