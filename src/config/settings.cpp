@@ -236,7 +236,7 @@ constexpr Setting kTable[] = {
     {Id::tracking_table_max_keys, "tracking-table-max-keys", Type::integer, "1000000", 0, most_int, "", true,
      "How many keys may be noted as read by clients with CLIENT TRACKING. When there are more, some are forgotten, and their clients are "
      "told that they have changed. 0: as many as there is memory for, which is an eighth of maxmemory in any case (1 GB without one)."},
-    {Id::hash_max_listpack_entries, "hash-max-listpack-entries", Type::integer, "128", 0, most_int, "", true,
+    {Id::hash_max_listpack_entries, "hash-max-listpack-entries", Type::integer, "512", 0, most_int, "", true,
      "The most fields of a hash that OBJECT ENCODING calls listpack. It only names: how a hash lies in memory does not depend on it."},
     {Id::hash_max_listpack_value, "hash-max-listpack-value", Type::integer, "64", 0, most_int, "", true,
      "The longest field or value, in bytes, of a hash that OBJECT ENCODING calls listpack."},

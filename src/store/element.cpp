@@ -64,7 +64,13 @@ PackedElement::PackedElement(std::string_view text, Blob block) : text_(text) {
   }
 }
 
-std::uint64_t PackedElement::hash() const { return hash_of_text(text_); }
+PackedElement::PackedElement(const Element& element) : size_(element.size()) {
+  text_ = element.text(digits_);
+  std::memcpy(bytes_.data(), element.data(), size_);
+  if (element.is_block()) block_ = element.share();
+}
+
+std::uint64_t PackedElement::hash() const { return block_ ? Element(bytes_.data()).hash() : hash_of_text(text_); }
 
 bool PackedElement::provide_block(BlockHeap& heap) {
   if (!needs_block()) return true;

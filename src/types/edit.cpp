@@ -17,11 +17,11 @@ std::optional<store::Value> find_collection(store::Database& db, const store::Ke
 Edit::Edit(store::Database& db, const store::Key& key, store::Type type)
     : db_(db), key_(key), type_(type), value_(find_collection(db, key, type, store::Access::write())) {}
 
-Stored Edit::may_grow(std::size_t bytes) {
+Stored Edit::may_grow(std::size_t bytes, std::size_t received) {
   // An element may take a new leaf, and the nodes above it may be cut in two.
   constexpr std::size_t for_nodes = 8 * 1024;
   const std::size_t before = !value_ ? 0 : (value_->handle() ? value_->handle().memory() : value_->text.size());
-  if (const Stored accepted = db_.accepts_collection(key_, before + bytes); !accepted) return accepted;
+  if (const Stored accepted = db_.accepts_collection(key_, before + bytes + received); !accepted) return accepted;
   return db_.has_room(bytes + for_nodes);
 }
 
@@ -38,6 +38,21 @@ Stored Edit::put_bytes(store::Form form, std::string_view bytes) {
 Stored Edit::put(store::Form form, Collection* collection) {
   store::TypedValue value{.kind = kind_of(type_, form), .outside = Collection::own(type_, collection)};
   return db_.put(key_, std::move(value), {.keep_expiry = true});
+}
+
+void Edit::rename(store::Form form) {
+  const auto value = db_.find(key_, store::Access::none());
+  if (!value || !value->handle()) return;  // a switch has come on meanwhile, and the key is not found any more
+  store::TypedValue same{.kind = kind_of(type_, form), .outside = value->handle().share()};
+  if (!same.outside || !db_.put(key_, std::move(same), {.keep_expiry = true})) tell_written();
+}
+
+void Edit::pack(store::Form form, std::string_view bytes) {
+  if (!put_bytes(form, bytes)) tell_written();
+}
+
+void Edit::tell_written() {
+  db_.change(key_, type_, [](store::OwnedHandle&) { return true; });
 }
 
 bool Edit::make_unique(store::OwnedHandle& handle) const {

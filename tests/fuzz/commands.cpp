@@ -470,7 +470,7 @@ class Server {
   bool step(Peer& peer) {
     command::Session& session = peer.session;
     hold_clock();
-    if (session.task == nullptr || dispatcher_.task_must_wait(session)) return false;
+    if (session.task == nullptr || dispatcher_.must_rest(session, *session.task->row)) return false;
     session.task->asleep = false;
     const bool done = guarded(peer, [&] {
       peer.output.begin_reply(most_reply);

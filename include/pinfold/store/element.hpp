@@ -91,6 +91,8 @@ class PackedElement {
   explicit PackedElement(std::int64_t number);
   /// The same with the block in which a long text has been received (Call::take_blob()); an empty one is no block.
   PackedElement(std::string_view text, Blob block);
+  /// The same text as an element, with a further reference to its block. The element must stay valid as long as the object is used.
+  explicit PackedElement(const Element& element);
   PackedElement(const PackedElement&) = delete;
   PackedElement& operator=(const PackedElement&) = delete;
 

@@ -15,6 +15,7 @@
 // The last element takes the key with it, as in Redis.
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -26,7 +27,7 @@ namespace pinfold::types {
 /// What OBJECT ENCODING makes of a collection: the settings hash-max-listpack-entries and so on. A collection that has passed a
 /// threshold keeps its larger name, as in Redis.
 struct Thresholds {
-  std::uint64_t hash_entries = 128;
+  std::uint64_t hash_entries = 512;
   std::uint64_t hash_value = 64;  // bytes, as all that end in `value`
   std::uint64_t set_numbers = 512;
   std::uint64_t set_entries = 128;
@@ -49,12 +50,15 @@ class Edit {
   store::Form form() const { return value_ ? store::form_of(value_->kind) : store::Form::packed_small; }
   /// The packed bytes; empty if there is no such key. Valid until the collection is stored.
   std::string_view bytes() const { return value_ ? value_->text : std::string_view(); }
+  /// The handle of a collection that is not packed().
+  store::Handle handle() const { return value_ ? value_->handle() : store::Handle(); }
   /// The collection as it is. Only if it is not packed().
   const store::Collection& collection() const { return store::Collection::of(value_->handle()); }
 
   /// Whether policies and memory allow the collection to become `bytes` larger. To be asked before change() adds elements, and before
-  /// put() of a collection; put() of packed bytes asks by itself.
-  store::Stored may_grow(std::size_t bytes);
+  /// put() of a collection; put() of packed bytes asks by itself. `received`: bytes that the collection gets in blocks which are there
+  /// already, because the request came in them. Policies judge them, and they take no more room.
+  store::Stored may_grow(std::size_t bytes, std::size_t received = 0);
 
   /// Stores a packed collection in the place of what was there. Keeps the deadline. If it has no items, the key is removed.
   store::Stored put(store::Form form, std::string_view run);
@@ -69,19 +73,30 @@ class Edit {
   store::Stored change(Alter&& alter) {
     bool cloned = true;
     bool emptied = false;
-    db_.change(key_, type_, [&](store::OwnedHandle& handle) {
+    const auto with_handle = [&](store::OwnedHandle& handle) {
       cloned = make_unique(handle);
       if (!cloned) return false;
       store::Collection& collection = store::Collection::of(handle.get());
       const bool altered = alter(collection);
       emptied = collection.size() == 0;
       return altered && !emptied;
-    });
+    };
+    db_.change(key_, type_, std::cref(with_handle));  // a function that refers to it takes no memory
     if (emptied) db_.remove_emptied(key_);
     return cloned ? store::Stored::done : store::Stored::no_memory;
   }
 
+  // These two follow a change() whose `alter` has changed the collection and has returned false, because the result is to be stored in
+  // another form. They tell observers of the write in any case. If there is no memory for the other form, the collection keeps the one
+  // that it has.
+
+  /// Stores the collection under another form.
+  void rename(store::Form form);
+  /// Stores packed bytes in the place of the collection, which has the same elements. With Run's layout or another one.
+  void pack(store::Form form, std::string_view bytes);
+
  private:
+  void tell_written();
   bool make_unique(store::OwnedHandle& handle) const;
 
   store::Database& db_;

@@ -27,6 +27,7 @@ class Run {
 
   Run(store::TreeKind kind, std::string_view bytes) : bytes_(bytes), kind_(kind) {}
 
+  store::TreeKind kind() const { return kind_; }
   std::string_view bytes() const { return bytes_; }
   std::size_t count() const {
     std::uint16_t count = 0;
