@@ -501,7 +501,7 @@ constexpr Row kRows[] = {
      .syntax = "key member [WITHSCORE]"},
     {.name = "zrem", .handler = zrem, .arity = -3,
      .flags = kWrite | kFast, .categories = kSortedSet,
-     .keys = {KeySpec::one(KeyUse::remove)},
+     .keys = {KeySpec::one(KeyUse::shrink)},
      .events = {.written = Event::zrem},
      .group = "sorted-set", .since = "1.2.0",
      .complexity = "O(M*log(N)) for M members to be removed from N.",

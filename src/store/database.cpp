@@ -251,6 +251,8 @@ Stored Database::put(const Key& key, Blob blob, const PutOptions& options) { ret
 
 Stored Database::put(const Key& key, TypedValue value, const PutOptions& options) {
   value.outside.free_in(keyspace_->memory().leftovers());  // if it is refused
+  const std::uint64_t most = keyspace_->most_of_collection();
+  if (most != 0 && value.outside && value.outside.get().memory() > most) return Stored::collection_too_large;
   return put_parts(key, {}, {}, options, &value);
 }
 

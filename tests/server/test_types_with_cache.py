@@ -436,6 +436,23 @@ def test_a_collection_has_a_share_of_memory(start, kind):
 
 
 @only_pinfold
+@pytest.mark.parametrize("kind, request_", [
+    (KINDS[2], ["SUNIONSTORE", "result", "a", "b"]), (KINDS[3], ["ZUNIONSTORE", "result", 2, "a", "b"]), (KINDS[1], ["SORT", "a", "ALPHA", "STORE", "result"]),
+], ids=["set", "zset", "list"])  # fmt: skip
+def test_a_stored_result_has_no_larger_one(start, kind, request_):
+    with start("--maxmemory", "256mb", "--max-collection-memory", "0").connect() as client:
+        for name in ("a", "b"):
+            fill(client, kind, name, names(40_000, name.encode() + b"-element-%d"))
+        client.call("SET", "result", "v")
+        assert client.call("CONFIG", "SET", "max-collection-memory", "1mb") == "OK"
+        reply = client.call(*request_)
+        assert is_error(reply) and "max-collection-memory" in reply, reply
+        assert client.call("GET", "result") == b"v"
+        assert client.call("CONFIG", "SET", "max-collection-memory", "0") == "OK"
+        assert client.call(*request_) in (40_000, 80_000)
+
+
+@only_pinfold
 def test_collections_are_evicted_and_memory_keeps_its_limit(start, kind):
     limit = 32 << 20
     server = start("--maxmemory", limit, "--threads", "1")
