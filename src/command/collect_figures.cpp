@@ -77,7 +77,9 @@ void collect_clients(Engine& engine, ClientFigures& clients) {
   clients.tracking = engine.cache.tracking.figures().clients;
   clients.subscribers = engine.pubsub.clients();
   const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.blocked_by_pause.load(), 0));
-  clients.blocked = clients.waiting_for_leases + paused;
+  clients.blocked_pops = engine.blocked_pops.clients();
+  clients.blocking_keys = engine.blocked_pops.keys();
+  clients.blocked = clients.waiting_for_leases + clients.blocked_pops + paused;
 }
 
 void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, StatsFigures& stats) {

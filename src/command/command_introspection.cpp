@@ -46,7 +46,7 @@ std::vector<KeySpec> shown_specs(const Row& row) {
 LegacyRange legacy_range(const Row& row) {
   LegacyRange range;
   for (const KeySpec& spec : shown_specs(row)) {
-    if (spec.kind == KeySpec::Kind::option) break;
+    if (spec.follows_word()) break;
     if (spec.kind != KeySpec::Kind::range) return {};
     const bool first = range.first == 0;
     if (!first && spec.first != range.last + 1) break;
@@ -58,8 +58,8 @@ LegacyRange legacy_range(const Row& row) {
 }
 
 void reply_key_spec(resp::Reply& reply, const KeySpec& spec, bool is_key) {
-  const bool range = spec.kind == KeySpec::Kind::range;
-  const bool option = spec.kind == KeySpec::Kind::option;
+  const bool range = spec.kind == KeySpec::Kind::range || spec.kind == KeySpec::Kind::word;
+  const bool option = spec.follows_word();
   reply.map(3);
   reply.bulk("flags");
   reply_names(reply, is_key ? key_use_names(spec.use) : std::vector<std::string_view>{"not_key"});

@@ -108,10 +108,12 @@ class Table {
                               bitmap_commands,
                               hash_commands,
                               list_commands,
+                              list_search_commands,
                               blocking_list_commands,
                               set_commands,
                               set_algebra_commands,
                               sorted_set_commands,
+                              blocking_sorted_set_commands,
                               sorted_set_range_commands,
                               sorted_set_algebra_commands,
                               geo_commands,
@@ -241,6 +243,10 @@ struct KeyRange {
 // Where the keys of a spec with keys are; nothing if not all of them exist.
 inline std::optional<KeyRange> range_of(const KeySpec& spec, Args args) {
   const auto size = static_cast<std::int64_t>(args.size());
+  if (spec.kind == KeySpec::Kind::word) {
+    const auto word = static_cast<std::int64_t>(spec.find(args));
+    return word == 0 ? KeyRange::empty() : KeyRange{word + 1, word + 1, 1};
+  }
   KeyRange range = {spec.first, spec.last < 0 ? size + spec.last : spec.last, spec.step};
   if (spec.kind != KeySpec::Kind::range) {
     auto count_at = std::int64_t{spec.first};
@@ -256,6 +262,8 @@ inline std::optional<KeyRange> range_of(const KeySpec& spec, Args args) {
     if (*count == 0) return KeyRange{range.first, count_at, range.step};
     range.last = range.first + (*count - 1) * spec.step;
   }
+  // What the arity allows to be missing: the sources of PFMERGE.
+  if (spec.kind == KeySpec::Kind::range && range.first == size && range.last == size - 1) return KeyRange::empty();
   if (range.first < 1 || range.last < range.first || range.last >= size) return std::nullopt;
   return range;
 }

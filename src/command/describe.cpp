@@ -35,7 +35,7 @@ std::vector<std::string_view> flag_names(const Row& row) {
   }
   if ((row.categories & kBlocking) != 0) names.push_back("blocking");
   bool movable = (row.flags & kMovableKeys) != 0;
-  for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count || spec.kind == KeySpec::Kind::option;
+  for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count || spec.follows_word();
   if (movable) names.push_back("movablekeys");
   return names;
 }
@@ -121,6 +121,12 @@ std::vector<std::string_view> key_use_names(KeyUse use) {
       return {"OW", "insert"};
     case KeyUse::remove:
       return {"RM", "delete"};
+    case KeyUse::shrink:
+      return {"RW", "delete"};
+    case KeyUse::count:
+      return {"RW", "access"};
+    case KeyUse::merge:
+      return {"RW", "access", "insert"};
     case KeyUse::set_get:
     case KeyUse::bitfield:
       return {"RW", "access", "update", "variable_flags"};

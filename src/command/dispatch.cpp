@@ -374,6 +374,34 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   return done;
 }
 
+bool Dispatcher::retry(Session& session, resp::Reply& reply) {
+  Waiting& waiting = *session.waiting;
+  if (!waiting.still_allowed(engine_, session, reply)) {
+    leave_wait(session, engine_);
+    return true;
+  }
+  const Row& row = *waiting.row;
+  const std::size_t mark = reply.output().mark();
+  const std::uint64_t errors = reply.errors();
+  const store::HoldCause cause(row.name, waiting.named);
+  const cache::Writer writer(writer_of(session));
+  Call call(row, {}, reply, session, engine_, clock_, {}, locks_, {.may_exceed = no_more_room});
+  const Release release{locks_};
+  if (stats_.tells_events.load(std::memory_order_relaxed)) note_writer(row);
+  Outcome outcome = Outcome::done;
+  try {
+    outcome = waiting.retry(call);
+  } catch (const store::WrongType&) {
+    reply_wrong_type(call, mark);
+  }
+  count_ticks(stats_.commands[command_index(row)], ThreadClock::ticks_since(call.began), stats_);
+  locks_.release();
+  if (outcome == Outcome::waits && session.task == nullptr) return false;
+  if (reply.errors() != errors) count_failure(call, outcome, stats_, stats_.commands[command_index(row)]);
+  leave_wait(session, engine_);
+  return true;
+}
+
 // Whether the task's user may no longer do all that it could when the task began. What the task needs is not known any more.
 bool Dispatcher::rights_have_changed(Session& session) const {
   Task& task = *session.task;

@@ -70,6 +70,7 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
     : settings(server_settings),
       keyspace(server_keyspace),
       cache(server_keyspace, threads),
+      blocked_pops(server_keyspace),
       stats(threads),
       accesses(server_settings, server_keyspace.memory(), threads, monotonic_ms()),
       monitors(*this, threads),

@@ -37,6 +37,7 @@ constexpr Figure<ClientFigures> kClients[] = {
     {"client_recent_max_input_buffer", Unit::bytes, &ClientFigures::largest_input},
     {"client_recent_max_output_buffer", Unit::bytes, &ClientFigures::largest_output},
     {"blocked_clients", Unit::none, &ClientFigures::blocked},
+    {"total_blocking_keys", Unit::none, &ClientFigures::blocking_keys},
     {"tracking_clients", Unit::none, &ClientFigures::tracking},
     {"clients_in_timeout_table", Unit::none, &ClientFigures::waiting_for_leases},
     {"monitor_clients", Unit::none, &ClientFigures::monitors},

@@ -100,7 +100,7 @@ security::ChannelGroup channels_of(const Row& row, Args args) {
 // The last position up to `index` at which a request may have a key of this kind, if it goes on long enough.
 std::optional<std::size_t> last_key_until(const KeySpec& spec, std::size_t index) {
   if (spec.kind == KeySpec::Kind::none) return std::nullopt;
-  const std::size_t before_keys = spec.kind == KeySpec::Kind::range ? 0 : (spec.kind == KeySpec::Kind::count ? 1 : 2);
+  const std::size_t before_keys = spec.kind == KeySpec::Kind::range ? 0 : (spec.kind == KeySpec::Kind::option ? 2 : 1);
   const std::size_t first = static_cast<std::size_t>(spec.first) + before_keys;
   if (index < first) return std::nullopt;
   const bool open = spec.kind != KeySpec::Kind::range || spec.last < 0;
@@ -314,6 +314,31 @@ bool refused_in_exec(Call& call) {
   return true;
 }
 
+bool may_read_all_keys(const Call& call) {
+  const std::shared_ptr<const security::User>& user = call.session.checked_user();
+  if (user == nullptr) return false;
+  if (user->unlimited()) return true;
+  security::CheckedRequest request;
+  request.command = command_index(call.row);
+  if (call.args.size() > 1) request.first_argument = call.args[1];
+  request.all_keys = true;
+  request.all_keys_access = security::Access::read;
+  request.databases = {&call.session.db, 1};
+  security::MatchBudget budget;
+  return user->check(request, budget).allowed();
+}
+
+namespace {
+
+// Denies what a client has waited for.
+void deny_late(Engine& engine, Session& session, const Row& row, const RightsVerdict& verdict, resp::Reply& reply) {
+  session.close_after_reply = session.close_after_reply || session.removed();
+  note_denial(engine, session, row, verdict);
+  reply.error("NOPERM " + denial_text(row, verdict));
+}
+
+}  // namespace
+
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply) {
   if (session.may_do_all(engine.users)) return true;
   const std::shared_ptr<const security::User>& user = session.acting_user(engine.users);
@@ -331,9 +356,21 @@ bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned d
     verdict = {.denied = user->check(request, budget).denied, .object = key, .database = db};
     if (verdict.allowed()) return true;
   }
-  session.close_after_reply = session.close_after_reply || session.removed();
-  note_denial(engine, session, row, verdict);
-  reply.error("NOPERM " + denial_text(row, verdict));
+  deny_late(engine, session, row, verdict, reply);
+  return false;
+}
+
+bool may_still_make(Engine& engine, Session& session, const Row& row, Args args, unsigned db, resp::Reply& reply) {
+  if (session.may_do_all(engine.users)) return true;
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine.users);
+  if (user != nullptr && may_do_all_of(*user, row)) return true;
+  RightsVerdict verdict{.denied = Denied::command};
+  if (user != nullptr) {
+    security::MatchBudget budget;
+    verdict = check_rights(*user, row, args, db, budget);
+    if (verdict.allowed()) return true;
+  }
+  deny_late(engine, session, row, verdict, reply);
   return false;
 }
 

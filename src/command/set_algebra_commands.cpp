@@ -374,7 +374,7 @@ constexpr Row kRows[] = {
      .syntax = "numkeys key [key ...] [LIMIT limit]"},
     {.name = "sinterstore", .handler = sinterstore, .arity = -3,
      .flags = kStore, .categories = kSet,
-     .keys = {KeySpec::one(KeyUse::write), KeySpec::range(KeyUse::read, 2, -1)},
+     .keys = {KeySpec::one(KeyUse::update), KeySpec::range(KeyUse::read, 2, -1)},
      .events = {.written = Event::sinterstore},
      .group = "set", .since = "1.0.0",
      .complexity = "O(N*M) for N members of the smallest set and M sets; other clients are served meanwhile.",

@@ -219,6 +219,7 @@ bool is_key(const KeySpec& spec, int position) {
   switch (spec.kind) {
     case KeySpec::Kind::none:
     case KeySpec::Kind::option:  // behind what may be left out
+    case KeySpec::Kind::word:
       return false;
     case KeySpec::Kind::count:
       return position == spec.first + 1;
@@ -258,10 +259,10 @@ bool mark_keys(const Row& row, std::vector<Argument>& arguments, int& position) 
 
 // Marks the keys behind the word of an option, which are the last of what belongs to it.
 void mark_option_keys(const KeySpec& spec, int index, std::vector<Argument>& arguments) {
-  if (spec.kind != KeySpec::Kind::option) return;
+  if (!spec.follows_word()) return;
   const auto option = std::find_if(arguments.begin(), arguments.end(), [&](const Argument& each) { return each.token == spec.word; });
-  assert(option != arguments.end() && !option->arguments.empty() && "the option of a command is not in its syntax");
-  Argument& key = option->arguments.back();
+  assert(option != arguments.end() && "the option of a command is not in its syntax");
+  Argument& key = option->arguments.empty() ? *option : option->arguments.back();
   key.type = ArgumentType::key;
   key.key_spec = index;
 }

@@ -36,9 +36,11 @@ void end_wait(Session& session, Engine& engine, resp::Reply& reply) {
   }
 }
 
+void leave_wait(Session& session, Engine& engine) { take_wait(session)->abandon(engine); }
+
 void forget_wait(Session& session, Engine& engine) {
   session.task.reset();
-  if (session.waiting != nullptr) take_wait(session)->abandon(engine);
+  if (session.waiting != nullptr) leave_wait(session, engine);
 }
 
 }  // namespace pinfold::command

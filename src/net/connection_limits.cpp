@@ -181,7 +181,9 @@ void Connection::tick() {
     check_output_limit();
     if (ending_ == Ending::closed) return;
   }
-  if (session_.task != nullptr && session_.task->asleep) thread_.serve_task(*this);
+  if (session_.task != nullptr ? session_.task->asleep : session_.waiting != nullptr && session_.waiting->wants_retry()) {
+    thread_.serve_task(*this);
+  }
   // There may be room again.
   if (intake_ == Intake::full) {
     intake_ = Intake::open;

@@ -25,7 +25,7 @@ void Connection::set_paused(bool paused) {
 void Connection::resume() {
   if (!blocked_by_.has(BlockedBy::pause) || ending_ == Ending::closed) return;
   set_paused(false);
-  if (session_.task != nullptr) return thread_.serve_task(*this);
+  if (waits()) return thread_.serve_task(*this);
   go_on();
 }
 
@@ -39,16 +39,36 @@ void Connection::begin_wait() {
 
 // Writes the reply that was waited for, and goes on with what came behind it.
 void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
-  if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
   begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   write(reply);
+  end_late_reply(reply);
+}
+
+// The client's wait is over, and its reply has been written, or a long command is to write it.
+void Connection::end_late_reply(resp::Reply& reply) {
+  if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
   session_.shared.last_active.store(thread_.now(), relaxed);
   if (session_.close_after_reply) advance(Ending::when_sent);  // its user was removed
+  if (waits()) begin_wait();
   end_reply(reply);
+  if (waits() || ending_ == Ending::closed) return;
   if (!spans_.empty()) end_late_span(reply);
   if (session_.tracking != nullptr) command::end_late_reads(session_, thread_.engine());
-  if (ending_ != Ending::closed) go_on();
+  go_on();
+}
+
+void Connection::retry_wait() {
+  if (session_.waiting == nullptr || !session_.waiting->wants_retry()) return;
+  if (session_.shared.closing.load(relaxed)) return close();
+  command::Dispatcher& dispatcher = thread_.dispatcher();
+  if (dispatcher.must_rest(session_, *session_.waiting->row)) {
+    set_paused(true);
+    return thread_.await_pause_end(*this);
+  }
+  begin_reply();
+  resp::Reply reply(thread_.output(), session_.protocol);
+  if (dispatcher.retry(session_, reply)) end_late_reply(reply);
 }
 
 bool Connection::answer(std::uint64_t ticket, const Delivery& answer) {
@@ -69,13 +89,14 @@ void Connection::end_wait(bool with_error) {
 
 void Connection::work() {
   in_tasks = false;
-  if (ending_ == Ending::closed || blocked_by_.has(BlockedBy::pause) || session_.task == nullptr) return;
+  if (ending_ == Ending::closed || blocked_by_.has(BlockedBy::pause)) return;
+  if (session_.task == nullptr) return retry_wait();
   // Who killed it may have been told already, before this thread is. What is under way cannot be called back.
   if (session_.shared.closing.load(relaxed) && !session_.task->irrevocable) return close();
   // A reply that has begun goes on when the client has read so far; before, nothing is gained by waiting for that.
   if (!unsent_.empty() && session_.task->replying) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();
-  if (dispatcher.task_must_wait(session_)) {
+  if (dispatcher.must_rest(session_, *session_.task->row)) {
     set_paused(true);
     return thread_.await_pause_end(*this);
   }

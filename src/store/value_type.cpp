@@ -1,11 +1,28 @@
 #include "pinfold/store/value_type.hpp"
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/store/collection.hpp"
 #include "pinfold/store/leftovers.hpp"
 
 namespace pinfold::store {
 
 namespace {
+
+constexpr ValueType collection_row(std::string_view name, const std::array<std::string_view, most_forms>& encodings) {
+  return {
+      .name = name,
+      .encodings = encodings,
+      .release = Collection::release,
+      .link = Collection::link,
+      .share = Collection::share,
+      .memory = [](const void* raw) { return static_cast<const Collection*>(raw)->memory(); },
+      .note_stored = Collection::note_stored,
+      .wipe_when_freed = Collection::wipe_when_freed,
+      .wipe_slack = Collection::wipe_slack,
+      .count = [](const void* raw) { return static_cast<const Collection*>(raw)->size(); },
+      .recount = Collection::recount,
+  };
+}
 
 // A string outside of the log is a Blob.
 constexpr ValueType string_type{
@@ -40,9 +57,15 @@ constexpr ValueType string_type{
         },
 };
 
+// Encodings in the order of Form.
+constexpr ValueType list_type = collection_row("list", {"listpack", "quicklist", {}, "quicklist", "listpack"});
+constexpr ValueType set_type = collection_row("set", {"listpack", "hashtable", "intset", "hashtable", "listpack", "intset"});
+constexpr ValueType zset_type = collection_row("zset", {"listpack", "skiplist", {}, "skiplist", "listpack"});
+constexpr ValueType hash_type = collection_row("hash", {"listpack", "hashtable", {}, "hashtable", "listpack"});
+
 // The rows, by the numbers of their types.
 constinit std::array<const ValueType*, most_types> rows = {
-    &string_type,
+    &string_type, &list_type, &set_type, &zset_type, &hash_type,
 };
 
 }  // namespace

@@ -80,6 +80,9 @@ enum class KeyUse : std::uint8_t {
   remove,  // RM DELETE
   take,    // RW ACCESS DELETE
   lease,   // RW UPDATE: changes the key's lease, never its entry
+  shrink,  // RW DELETE: removes elements of the value, and returns none
+  count,   // RW ACCESS: reads, and may keep in the value what it has found out
+  merge,   // RW ACCESS INSERT: adds to what the value has
   // These two depend on the arguments: key_use() tells which use it is.
   set_get,   // SET: `modify` with GET or with a condition on the value, otherwise `write`
   bitfield,  // BITFIELD: `read` if all operations are GET, otherwise `modify`
@@ -167,16 +170,17 @@ using OptionAt = std::size_t (*)(Args args);
 
 /// Which arguments are keys. Indices count from 0, which is the name of the command.
 struct KeySpec {
-  enum class Kind : std::uint8_t { none, range, count, option };
+  enum class Kind : std::uint8_t { none, range, count, option, word };
   Kind kind = Kind::none;
   KeyUse use = KeyUse::read;
-  // range: index of the first key; count: index of the number of keys, after which the keys follow; option: the lowest index of the word
+  // range: index of the first key; count: index of the number of keys, after which the keys follow; option, word: the lowest index of the
+  // word
   std::int16_t first = 0;
   std::int16_t last = 0;       // range: index of the last key, negative from the end
   std::int16_t step = 1;       // distance between keys
   KeyError error = nullptr;    // count and option: the error for a number of keys that is no number or does not fit; a range needs none
-  OptionAt find = nullptr;     // option
-  std::string_view word = {};  // option
+  OptionAt find = nullptr;     // option, word
+  std::string_view word = {};  // option, word
   std::int16_t least = 1;      // count: the smallest number of keys
 
   static constexpr KeySpec one(KeyUse use, std::int16_t at = 1) { return {Kind::range, use, at, at, 1, nullptr}; }
@@ -191,7 +195,13 @@ struct KeySpec {
   static constexpr KeySpec option(KeyUse use, std::string_view word, std::int16_t from, OptionAt find, KeyError error) {
     return {Kind::option, use, from, 0, 1, error, find, word};
   }
-  /// The same if there may be no key.
+  /// A word among the options which one key follows: "STORE destination". `find` returns 0 also if no argument follows the word.
+  static constexpr KeySpec behind(KeyUse use, std::string_view word, std::int16_t from, OptionAt find) {
+    return {Kind::word, use, from, 0, 1, nullptr, find, word};
+  }
+  /// Whether the keys stand behind a word that may be missing.
+  constexpr bool follows_word() const { return kind == Kind::option || kind == Kind::word; }
+  /// The same as counted() if there may be no key.
   static constexpr KeySpec counted_or_none(KeyUse use, std::int16_t count_at, KeyError error) {
     return {Kind::count, use, count_at, 0, 1, error, nullptr, {}, 0};
   }
@@ -320,7 +330,7 @@ inline std::size_t only_key(const Row& row, Args args) {
   const KeySpec& spec = row.keys[0];
   if (spec.kind != KeySpec::Kind::range) return 0;
   const KeySpec& further = row.keys[1];
-  if (further.kind != KeySpec::Kind::none && (further.kind != KeySpec::Kind::option || further.find(args) != 0)) return 0;
+  if (further.kind != KeySpec::Kind::none && (!further.follows_word() || further.find(args) != 0)) return 0;
   const auto count = static_cast<std::int64_t>(args.size());
   const std::int64_t last = spec.last < 0 ? count + spec.last : spec.last;
   if (spec.first < 1 || last < spec.first || last >= count || last - spec.first >= spec.step) return 0;

@@ -64,16 +64,20 @@ class Dispatcher {
   /// written and the task is gone.
   bool step(Session& session, resp::Reply& reply);
 
+  /// Executes once more the command with which the client waits (Waiting::retry). The session must have a wait. Returns false if the wait
+  /// goes on. Otherwise it is over: the reply has been written, or the session has a task that is to write it.
+  bool retry(Session& session, resp::Reply& reply);
+
   /// Whether the request must wait for the end of a CLIENT PAUSE. A request that is rejected in any case need not wait.
   bool must_wait(Session& session, Args args, const Prepared& prepared) {
     const PauseMode paused = engine_.clients.paused(clock_.last().mono);
     return paused != PauseMode::none && is_paused(session, args, prepared.row, paused);
   }
 
-  /// Whether the session's task must wait for the end of a CLIENT PAUSE before its next step.
-  bool task_must_wait(const Session& session) const {
+  /// Whether the session's task, or the command with which it waits, must wait for the end of a CLIENT PAUSE before its next step.
+  bool must_rest(const Session& session, const Row& row) const {
     const PauseMode paused = engine_.clients.paused(clock_.last().mono);
-    return paused != PauseMode::none && is_paused(session, *session.task->row, paused);
+    return paused != PauseMode::none && is_paused(session, row, paused);
   }
 
   /// Ends MULTI, all watches and all subscriptions of the session. Called before the session is destroyed.

@@ -16,6 +16,7 @@
 #include "pinfold/base/log_counts.hpp"
 #include "pinfold/cache/cache.hpp"
 #include "pinfold/command/access_sampler.hpp"
+#include "pinfold/command/blocked_pops.hpp"
 #include "pinfold/command/clients.hpp"
 #include "pinfold/command/command_log.hpp"
 #include "pinfold/command/figure_history.hpp"
@@ -52,6 +53,7 @@ class Engine {
   security::AuthFailures auth_failures;
   security::AclLog acl_log;
   Clients clients;
+  BlockedPops blocked_pops;
   Stats stats;
   Accesses accesses;
   TlsStatus tls;

@@ -76,6 +76,8 @@ struct ClientFigures {
   std::uint64_t largest_output = 0;
   std::uint64_t blocked = 0;
   std::uint64_t waiting_for_leases = 0;  // clients that wait for the holder of a lease; each of these waits has a time limit
+  std::uint64_t blocked_pops = 0;        // clients that wait for an element (BLPOP)
+  std::uint64_t blocking_keys = 0;       // the keys that these wait for
   std::uint64_t monitors = 0;            // clients that have sent MONITOR
   std::uint64_t tracking = 0;            // clients with CLIENT TRACKING
   std::uint64_t subscribers = 0;         // clients that have subscribed to a channel or pattern

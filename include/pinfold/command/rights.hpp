@@ -36,6 +36,9 @@ constexpr security::Access access_of(KeyUse use) {
       Access::write,  // remove
       Access::both,   // take
       Access::write,  // lease
+      Access::write,  // shrink
+      Access::read,   // count
+      Access::both,   // merge
       Access::both,   // set_get
       Access::both,   // bitfield
   };
@@ -125,8 +128,14 @@ void note_denial_in_group(Engine& engine, const Session& session, const Row& row
 /// Called with the shards of the transaction locked. All commands of the transaction share one budget (Transaction::exec_matches).
 bool refused_in_exec(Call& call);
 
+/// Whether the user with which a call was checked may read any key of the selected database with its command, also those that its
+/// arguments do not name.
+bool may_read_all_keys(const Call& call);
+
 /// For the answer to a client that has waited for this key. Replies the error if its user may not read the key any more, and returns false.
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply);
+/// The same for a client that has waited, and whose request is to be executed now.
+bool may_still_make(Engine& engine, Session& session, const Row& row, Args args, unsigned db, resp::Reply& reply);
 
 /// Which keys a command that lists keys, or shows names of others beside its own, may show to its client: those that the user with which
 /// the request was checked may read. None if there is no such user. Not thread-safe.

@@ -109,7 +109,7 @@ class Connection final : public EventHandler, public PushReceiver {
   bool has_pushes() const { return pushed_; }
   /// Ends the client's wait because its time is up or because of CLIENT UNBLOCK, with an error if `with_error` is set.
   void end_wait(bool with_error);
-  /// Runs a step of the client's long command, if it has one.
+  /// Runs a step of the client's long command, if it has one, or executes once more the command with which it waits.
   void work();
   /// Closes the connection if its unsent replies keep much memory in blobs that are no longer stored. Looks at some of the
   /// blobs in each call.
@@ -258,6 +258,8 @@ class Connection final : public EventHandler, public PushReceiver {
   void send_some_pushes();
   std::size_t unsent_bytes() const { return unsent_.size() + (kept_pushes_ != nullptr ? kept_pushes_->size() : 0); }
   void reply_late(const std::function<void(resp::Reply&)>& write);
+  void end_late_reply(resp::Reply& reply);
+  void retry_wait();
 
   // Adds to a counter that only this thread writes, so it needs no locked instruction.
   static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) {

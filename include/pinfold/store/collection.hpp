@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 #include "pinfold/store/tree.hpp"
 #include "pinfold/store/value_type.hpp"
@@ -28,6 +29,11 @@ constexpr Form form_of(ValueKind kind) { return static_cast<Form>(kind.form()); 
 
 /// A large collection. References are counted, as COPY and readers without a lock need. Changed only by the holder of the only
 /// reference, with the shard of its key locked. What only reads may be called by any holder of a reference.
+///
+/// Collections may share nodes and elements' blocks, after clone(). Each counts all of its blocks in memory(), so the sum over all
+/// collections may be more than what the heap has given. What is in no entry is loose (BlockHeap::note_loose) with all of its memory(), also
+/// with the nodes that it shares with a collection that is in an entry. So heap().loose() may be more than the bytes that no entry needs,
+/// and never less; a collection that is being built counts as loose with its block alone, until somebody else refers to it.
 class Collection {
  public:
   /// A new, empty collection with one reference; null if there is no memory.
@@ -56,12 +62,27 @@ class Collection {
   /// they take memory. Every write removes some, as does the command that has cut them out.
   Tree debt;
 
+  // The operations of ValueType, which says what they do.
+  static bool release(void* raw, Budget& budget);
+  static Handle* link(void* raw);
+  static void* share(void* raw);
+  static void note_stored(void* raw, int sign);
+  static void wipe_when_freed(void* raw);
+  static bool wipe_slack(void* raw, std::uint64_t erasure, std::uint64_t& at, Budget& budget);
+  static ValueType::Recount recount(const void* raw, const std::function<void(const void* block, std::size_t bytes)>& show);
+
  private:
-  friend const ValueType& collection_type(Type type);
-  // ... the implementation adds what it needs: references, stores, wiping, the link of Leftovers, the erasure
+  Collection(BlockHeap& heap, Type type);
+  void settle();
+  void note_loose(std::int64_t bytes);
+
   BlockHeap* heap_ = nullptr;
   std::atomic<std::uint32_t> references_{1};
+  std::atomic<std::int32_t> stores_{0};     // entries that refer to it
+  std::atomic<std::int64_t> loose_{0};      // the bytes that it has reported as loose
+  std::atomic<bool> wipe_when_freed_{false};
   Type type_ = Type::list;
+  Handle link_;  // of Leftovers
 };
 
 }  // namespace pinfold::store

@@ -13,31 +13,39 @@
 //   index    a member's hash, its score          the hash
 //
 // Within a leaf of a tree that is ordered by hash, items have no order. They are put in order when the leaf is cut in two. A list and a
-// scored tree have a leaf's items in order.
+// scored tree have a leaf's items in order. Items with the same hash are never separated, so that a look-up reads one leaf.
 //
 // A sorted set is a scored tree and an index: the index says which score a member has, and the scored tree, searched for member and
-// score, whether it is so. The index keeps 32 bits of the hash and no member, so two members may share an item, and an item whose
-// member has gone harms nobody.
+// score, whether it is so. The index keeps no member, and of the hash the upper 32 bits, by which it is ordered: 12 bytes for each
+// member. So several items may stand for one hash, and an item whose member has gone harms nobody.
 //
 // Nodes are shared and copied on write. A node has a count of the parents and trees that refer to it. Who wants to change it must be the
 // only one, and else makes a copy first. So a copy of a tree, however large, is one more reference to its root, and whoever reads such a
 // copy sees one moment of the tree, without a lock. To change an item of a shared tree copies one node of each level.
 //
-// The nodes are blocks of a BlockHeap, of up to 2 KB. A text of more than 512 bytes lies in a block of its own (element.hpp).
+// The nodes are blocks of a BlockHeap, of up to 2 KB. A leaf begins with 512 bytes and grows as it fills, so that a small tree is small.
+// A text of more than 512 bytes lies in a block of its own (element.hpp). A tree has its blocks "stored" (Blob::note_stored): so they
+// are not loose. src/store/tree_node.hpp says how nodes lie in their blocks.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "pinfold/base/block_heap.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/store/budget.hpp"
 #include "pinfold/store/element.hpp"
 
 namespace pinfold::store {
 
 enum class TreeKind : std::uint8_t { list, set, hash, scored, index };
+
+struct TreeKey;  // defined in src/store/tree_node.hpp
 
 /// What an item of a scored tree is: 8 bytes of score, and the member behind them.
 struct ScoredItem {
@@ -53,23 +61,41 @@ struct ScoredItem {
   const char* at_;
 };
 
+/// What an item of an index is: 4 bytes of hash, and 8 of score.
+constexpr std::size_t index_item = sizeof(std::uint32_t) + sizeof(double);
+
 /// The bytes of the item at `at`. O(1).
-std::size_t item_size(TreeKind kind, const char* at);
+inline std::size_t item_size(TreeKind kind, const char* at) {
+  switch (kind) {
+    case TreeKind::hash: {
+      const std::size_t field = Element(at).size();
+      return field + Element(at + field).size();
+    }
+    case TreeKind::scored:
+      return sizeof(double) + Element(at + sizeof(double)).size();
+    case TreeKind::index:
+      return index_item;
+    default:
+      return Element(at).size();
+  }
+}
 
 /// Not thread-safe; but trees that share nodes may be used by different threads at the same time, because a shared node is never
 /// changed. Every function is O(log items) plus the bytes of one leaf, unless it says otherwise. A function that may need memory returns
-/// false (or nothing) if the heap gives none, and the tree is then as before. None makes a system call, except through the heap.
+/// false (or nothing) if the heap gives none. The tree then has the items that it had, but paths into it are no longer valid. None makes
+/// a system call, except through the heap.
 class Tree {
  public:
-  struct Node;  // defined in src/store/tree.cpp
+  struct Node;  // defined in src/store/tree_node.hpp
   static constexpr unsigned most_height = 10;
 
-  /// A place in a tree: an item, or the end, or where an item would be inserted. It is valid until the tree is changed or destroyed.
+  /// A place in a tree: an item, or the end, or where an item would be inserted. It is valid until a function that changes the tree is
+  /// called, or the tree is destroyed.
   class Path {
    public:
     /// Whether find() has met what it looked for.
     bool found() const { return found_; }
-    /// The item at this place; null at the end of the tree.
+    /// The item at this place; null at the end of the tree, and where a set or hash has no item.
     const char* item() const;
 
    private:
@@ -93,7 +119,7 @@ class Tree {
 
   TreeKind kind() const { return kind_; }
   /// Items. O(1).
-  std::uint64_t size() const;
+  std::uint64_t size() const { return size_; }
   /// Bytes of all its blocks, those included that other trees share. O(1).
   std::uint64_t memory() const { return memory_; }
 
@@ -101,13 +127,13 @@ class Tree {
   Tree share() const;
   /// Frees a part of the tree, as far as the budget goes. Returns true when the tree is empty. Until then nothing else may be called.
   bool release(Budget& budget);
-  /// Freed nodes are overwritten from now on. Nodes that are shared are overwritten when their last holder frees them, if that one
-  /// wipes.
+  /// Freed nodes and elements' blocks are overwritten from now on. Those that are shared are overwritten when their last holder frees
+  /// them, if that one wipes.
   void wipe_when_freed() { wipe_ = true; }
-  /// Overwrites the unused bytes of nodes, and of elements' blocks, from the leaf `at` on, as far as the budget goes. `at` is the number
-  /// of items before that leaf; it is moved on. Returns true at the end. Shared nodes are overwritten too: their unused bytes nobody
-  /// reads.
-  bool wipe_slack(std::uint64_t& at, Budget& budget);
+  /// Overwrites the unused bytes of elements' blocks for the erasure with this number, as far as the budget goes. Returns true if
+  /// everything is done, in O(1) if it was so before. Nodes keep how far that has come, also those that trees share. They have nothing to
+  /// overwrite themselves: bytes that an item leaves are overwritten when it goes. May be called by several holders at the same time.
+  bool wipe_slack(std::uint64_t erasure, Budget& budget) const;
 
   // --- places ---
 
@@ -124,11 +150,39 @@ class Tree {
   template <class Visit>
   std::uint64_t visit(Path& path, std::uint64_t count, Visit&& visit) const {
     std::uint64_t visited = 0;
-    while (visited < count && path.item() != nullptr) {
-      const bool more = visit(path.item());
-      ++visited;
-      next(path);
-      if (!more) break;
+    for (bool more = true; more && visited < count;) {
+      const Items items = rest_of_leaf(path);
+      if (items.count == 0) break;
+      const auto most = static_cast<std::uint32_t>(std::min<std::uint64_t>(items.count, count - visited));
+      const char* item = items.first;
+      std::uint32_t here = 0;
+      for (; here < most && more; ++here) {
+        more = visit(item);
+        item += item_size(kind_, item);
+      }
+      visited += here;
+      pass(path, here, static_cast<std::uint32_t>(item - items.first));
+    }
+    work::entries(visited);
+    return visited;
+  }
+  /// The same backwards in a list or scored tree, with the items before the place: the last one first. Moves the place to the last one
+  /// visited.
+  template <class Visit>
+  std::uint64_t visit_back(Path& path, std::uint64_t count, Visit&& visit) const {
+    std::uint64_t visited = 0;
+    for (bool more = true; more && visited < count;) {
+      std::array<std::uint16_t, most_in_order> offsets;
+      const Items items = start_of_leaf(path);
+      if (items.count == 0) break;
+      const char* item = items.first;
+      for (std::uint32_t i = 0; i < items.count; ++i) {
+        offsets[i] = static_cast<std::uint16_t>(item - items.first);
+        item += item_size(kind_, item);
+      }
+      std::uint32_t left = items.count;
+      for (; left > 0 && more && visited < count; ++visited) more = visit(items.first + offsets[--left]);
+      set_in_leaf(path, left, offsets[left]);
     }
     work::entries(visited);
     return visited;
@@ -141,7 +195,7 @@ class Tree {
   /// In a scored tree: the first item with this score or a higher one; with `beyond`, with a higher one.
   Path lower_bound(double score, bool beyond = false) const;
   /// In a set or hash: the first item of the leaf in which items with this hash lie. All items with a hash of `hash` or more are at this
-  /// place or behind it.
+  /// place or behind it, beside others.
   Path from_hash(std::uint64_t hash) const;
   /// In a set or hash: the least hash that the leaf behind that of `path` may have; 0 if there is none. For cursors: when all items of a
   /// leaf have been visited, the next ones are those from this hash on.
@@ -149,7 +203,21 @@ class Tree {
 
   /// In an index: calls `visit(double score)` with each score that a member with this hash may have, until it returns true. Returns
   /// whether it did.
-  bool scores(std::uint64_t hash, const std::function<bool(double)>& visit) const;
+  template <class Visit>
+  bool scores(std::uint64_t hash, Visit&& visit) const {
+    std::uint32_t key = 0;
+    Items items = leaf_of_hash(hash, key);
+    work::entries();
+    for (; items.count > 0; --items.count, items.first += index_item) {
+      std::uint32_t here = 0;
+      std::memcpy(&here, items.first, sizeof here);
+      if (here != key) continue;
+      double score = 0;
+      std::memcpy(&score, items.first + sizeof here, sizeof score);
+      if (visit(score)) return true;
+    }
+    return false;
+  }
 
   // --- changes ---
 
@@ -159,16 +227,20 @@ class Tree {
   /// Inserts before the place that at(), find() or lower_bound() have returned. In a set or hash the path must be that of a find() which
   /// has found nothing.
   bool insert(const Path& path, std::string_view item);
-  /// Replaces an item. In an ordered tree the new one must belong to the same place (a field with another value).
+  /// Replaces an item: gives up the references to blocks of the old one, and takes over those of the new one. In an ordered tree the new
+  /// one must belong to the same place (a field with another value).
   bool replace(const Path& path, std::string_view item);
   /// Removes an item, and gives up the references to its blocks. An emptied node goes; a node with few items is joined with a neighbour.
   bool erase(const Path& path);
   /// In an index: adds an item, or removes one item with this hash and score. Returns false also if there is none to remove.
   bool insert_score(std::uint64_t hash, double score);
   bool erase_score(std::uint64_t hash, double score);
-  /// Takes the items from `from` up to and without `to` out of the tree. They are a tree of their own then. Visits and copies
-  /// O(log items) nodes, however many items they are. Nothing if there is no memory.
+  /// Takes the items from `from` up to and without `to` out of a list or scored tree. They are a tree of their own then. Visits and
+  /// copies O(log items) nodes, however many items they are. Nothing if there is no memory.
   std::optional<Tree> cut(std::uint64_t from, std::uint64_t to);
+  /// Puts the items of another list or scored tree behind those that there are; `other` is empty then. In a scored tree they must belong
+  /// there, or it can be read and cut by position only (Collection::debt).
+  bool append(Tree& other);
 
   // --- for tests ---
 
@@ -182,8 +254,64 @@ class Tree {
   void for_each_block(const std::function<void(const void* block, std::size_t bytes)>& show) const;
 
  private:
+  static constexpr unsigned most_in_order = 256;  // items of a leaf of a list or scored tree
+
+  /// Items that lie one behind the other in a leaf.
+  struct Items {
+    const char* first = nullptr;
+    std::uint32_t count = 0;
+  };
+  struct Needle;
+
+  bool release_leaf(Node& leaf, Budget& budget);
+
+  // reading (src/store/tree.cpp)
+  Items rest_of_leaf(const Path& path) const;
+  Items start_of_leaf(Path& path) const;
+  Items leaf_of_hash(std::uint64_t hash, std::uint32_t& key) const;
+  void pass(Path& path, std::uint32_t items, std::uint32_t bytes) const;
+  static void set_in_leaf(Path& path, std::uint32_t slot, std::uint32_t offset);
+  static bool go_to_next_leaf(Path& path);
+  static bool go_to_leaf_before(Path& path);
+  Path leaf_of_key(std::uint64_t key) const;
+  Path find_score(std::uint64_t hash, double score) const;
+  Path find_needle(const Needle& needle) const;
+
+  // changes (src/store/tree_change.cpp)
+  bool own(Path& path);
+  bool plant(std::string_view item);
+  bool put(Path& path, bool replaced, std::string_view item);
+  bool resize_leaf(Path& path, std::size_t bytes, bool to_end);
+  void set_in_place(Path& path, bool replaced, std::string_view item);
+  bool cut_leaf(Path& path, bool replaced, std::string_view item);
+  bool add_end_leaf(Path& path, bool behind, std::string_view item);
+  bool make_room(Path& path, unsigned up);
+  bool raise(Path& path);
+  bool grow_inner(Path& path, unsigned up);
+  bool split_inner(Path& path, unsigned up);
+  void link(Path& path, unsigned up, Node* node);
+  void account(const Path& path, unsigned up, std::int64_t items, std::int64_t bytes);
+  void note_blocks(const Path& path);
+  void set_first_key(const Path& path, unsigned up, const TreeKey& key);
+  void remove_node(Path& path);
+  void lower();
+  void tidy(Path& path);
+  bool join_leaf(Path& path);
+  bool join_inner(Path& path, unsigned up);
+  void join_children(Path& path, unsigned up, unsigned slot, Node* both);
+  void copy_node(Node& to, const Node& from, unsigned but);
+  void discard(Node* node);
+
+  // cutting (src/store/tree_cut.cpp)
+  struct Part;
+  bool slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& part);
+  std::optional<Tree> part(std::uint64_t from, std::uint64_t to);
+  bool attach(Tree& other, bool behind);
+  void mend(std::uint64_t position);
+
   BlockHeap* heap_ = nullptr;
   Node* root_ = nullptr;
+  std::uint64_t size_ = 0;
   std::uint64_t memory_ = 0;
   TreeKind kind_ = TreeKind::list;
   bool wipe_ = false;

@@ -1,0 +1,155 @@
+// Cutting a range of items out of a tree.
+//
+// What is left of the range, the range, and what is right of it become trees of their own: new nodes along the two edges of the range, and
+// beside them references to the old nodes, which stay as they are. Then the outer ones are put together. The old tree is given up only
+// when all of that has been done.
+
+#include "tree_node.hpp"
+#include "pinfold/base/work.hpp"
+#include "pinfold/store/tree.hpp"
+
+namespace pinfold::store {
+
+// A node, and what its parent knows of it.
+struct Tree::Part {
+  Node* node = nullptr;
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+};
+
+// Makes a node with the items [from, to) of another, of which there is at least one. False: no memory.
+bool Tree::slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& part) {
+  if (from == 0 && to == whole.count) {
+    whole.node->add_reference();
+    part = whole;
+    return true;
+  }
+  Node& old = *whole.node;
+  if (old.leaf()) {
+    const unsigned begin = old.offset_of(kind_, static_cast<unsigned>(from));
+    const unsigned end = old.offset_of(kind_, static_cast<unsigned>(to));
+    Node* const leaf = Node::make(*heap_, kind_, 0, Node::header + end - begin);
+    if (leaf == nullptr) return false;
+    leaf->append({old.at(begin), end - begin}, static_cast<unsigned>(to - from));
+    leaf->has_blocks = old.has_blocks;
+    keep_blocks(kind_, *leaf);
+    work::bytes(end - begin);
+    part = {leaf, to - from, leaf->size() + memory_of_leaf_blocks(kind_, *leaf)};
+    return true;
+  }
+  unsigned first = 0;
+  for (; from >= old.counts()[first]; ++first) {
+    from -= old.counts()[first];
+    to -= old.counts()[first];
+  }
+  unsigned end = first;
+  for (std::uint64_t items = 0; items < to; ++end) items += old.counts()[end];
+  Node* const node = Node::make(*heap_, kind_, old.level, Node::size_for(kind_, end - first));
+  if (node == nullptr) return false;
+  work::nodes();
+  for (unsigned i = first; i < end; ++i) {
+    const Node::Child child = old.child(kind_, i);
+    Part piece;
+    if (!slice({child.node, child.count, child.bytes}, from, std::min(to, child.count), piece)) {
+      discard(node);
+      return false;
+    }
+    node->insert_child(kind_, node->count, {piece.node, piece.count, piece.bytes, i == first ? TreeKey() : child.key});
+    from = 0;
+    to -= std::min(to, child.count);
+  }
+  part = {node, node->sum_counts(), node->size() + node->sum_bytes()};
+  return true;
+}
+
+// A tree with the items [from, to).
+std::optional<Tree> Tree::part(std::uint64_t from, std::uint64_t to) {
+  Tree tree(*heap_, kind_);
+  tree.wipe_ = wipe_;
+  if (from == to) return tree;
+  // Nodes with one child need not be copied.
+  Part whole{root_, size_, memory_};
+  for (bool lower = true; lower && !whole.node->leaf();) {
+    const Node& node = *whole.node;
+    unsigned slot = 0;
+    std::uint64_t before = 0;
+    for (; from >= before + node.counts()[slot]; ++slot) before += node.counts()[slot];
+    lower = to <= before + node.counts()[slot];
+    if (!lower) break;
+    whole = {node.children()[slot], node.counts()[slot], node.bytes()[slot]};
+    from -= before;
+    to -= before;
+  }
+  Part mine;
+  if (!slice(whole, from, to, mine)) return std::nullopt;
+  tree.root_ = mine.node;
+  tree.size_ = mine.count;
+  tree.memory_ = mine.bytes;
+  return tree;
+}
+
+// Puts another tree behind this one.
+bool Tree::append(Tree& other) {
+  if (other.root_ == nullptr) return true;
+  if (root_ != nullptr) {
+    if (root_->level >= other.root_->level) return attach(other, true);
+    if (!other.attach(*this, false)) return false;
+  }
+  std::swap(*this, other);
+  return true;
+}
+
+// Makes the root of another tree, which is no higher than this one, a node of this one, at one of its ends.
+bool Tree::attach(Tree& other, bool behind) {
+  Path path;
+  for (Node* node = root_; node->level > other.root_->level;) {
+    const unsigned slot = behind ? node->count - 1U : 0;
+    path.steps_[path.height_++] = {node, slot};
+    node = node->children()[slot];
+  }
+  if (!own(path) || !make_room(path, 0)) return false;
+  const Path::Step& step = path.steps_[path.height_ - 1];
+  Node::Child child{other.root_, other.size_, other.memory_};
+  if (kind_ == TreeKind::scored) {
+    if (behind) {
+      child.key = scored_key_of(first_item(other.root_));
+    } else {
+      step.node->set_key(kind_, 0, scored_key_of(first_item(root_)));
+    }
+  }
+  step.node->insert_child(kind_, behind ? step.slot + 1 : 0, child);
+  account(path, 0, static_cast<std::int64_t>(other.size_), static_cast<std::int64_t>(other.memory_));
+  if (other.root_->has_blocks) note_blocks(path);
+  other.root_ = nullptr;
+  other.size_ = other.memory_ = 0;
+  return true;
+}
+
+// Nodes along a cut may have few items or children left.
+void Tree::mend(std::uint64_t position) {
+  Path path = at(position);
+  if (!own(path)) return;
+  tidy(path);
+  path = at(position);
+  if (!own(path)) return;
+  for (unsigned up = 1; up < path.height_; ++up) join_inner(path, up);
+  lower();
+}
+
+std::optional<Tree> Tree::cut(std::uint64_t from, std::uint64_t to) {
+  to = std::min(to, size_);
+  if (from >= to) return Tree(*heap_, kind_);
+  std::optional<Tree> middle = part(from, to);
+  if (!middle) return std::nullopt;
+  std::optional<Tree> rest = part(0, from);
+  if (!rest) return std::nullopt;
+  std::optional<Tree> right = part(to, size_);
+  if (!right || !rest->append(*right)) return std::nullopt;
+  std::swap(*this, *rest);
+  rest.reset();
+  if (from > 0) mend(from - 1);
+  if (from < size_) mend(from);
+  return middle;
+}
+
+}  // namespace pinfold::store
