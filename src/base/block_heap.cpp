@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "pinfold/base/refused_blocks.hpp"
 #include "pinfold/base/work.hpp"
 
 namespace pinfold {
@@ -255,6 +256,8 @@ std::int64_t BlockHeap::take(std::size_t index, std::size_t at, std::size_t unit
 
 char* BlockHeap::allocate(std::size_t bytes) {
   work::allocation();
+  if (blocks_until_refusal >= 0 && blocks_until_refusal-- == 0) [[unlikely]]
+    return nullptr;
   const std::size_t size = rounded(bytes);
   if (size >= own_mapping) {
     char* block = map_block(size);

@@ -43,6 +43,9 @@ resp::Written Call::out_of_memory() {
 
 Outcome Call::refused(store::Stored why) {
   if (why == store::Stored::too_large) return reply.error("ERR value is larger than the policy of its key allows (max-value)");
+  if (why == store::Stored::collection_too_large) {
+    return reply.error("ERR the collection would take more memory than one may (max-collection-memory)");
+  }
   if (why.needs_room() && may_retry) return Outcome::needs_room(why.bytes());
   return out_of_memory();
 }

@@ -82,24 +82,12 @@ void write_some(resp::Reply& reply, const store::Tree& tree, ItemsReply& what, s
 
 class ItemsTask : public Task {
  public:
-  ItemsTask(store::Tree&& tree, const ItemsReply& what) : tree_(std::move(tree)), what_(what) {}
+  ItemsTask(store::Tree&& tree, const ItemsReply& what) : items_(std::move(tree), what) {}
 
-  Outcome step(Call& call) override {
-    constexpr std::uint64_t most_items = 1 << 16;
-    if (!std::exchange(replying, true)) write_header(call.reply, what_);
-    if (what_.count > 0) write_some(call.reply, tree_, what_, most_items, reply_piece);
-    if (what_.count > 0) return Outcome::waits;
-    // The snapshot may have become the last holder of nodes.
-    const std::int64_t end = monotonic_us() + step_us;
-    for (store::Budget budget; !tree_.release(budget); budget = {}) {
-      if (monotonic_us() >= end) return Outcome::waits;
-    }
-    return Outcome::done;
-  }
+  Outcome step(Call& call) override { return items_.step(call, *this); }
 
  private:
-  store::Tree tree_;
-  ItemsReply what_;
+  ItemsInPieces items_;
 };
 
 // Whether these items may be written with the shard locked.
@@ -115,6 +103,19 @@ Outcome write_all(Call& call, const store::Tree& tree, ItemsReply what) {
 }
 
 }  // namespace
+
+Outcome ItemsInPieces::step(Call& call, Task& task) {
+  constexpr std::uint64_t most_items = 1 << 16;
+  if (!std::exchange(task.replying, true)) write_header(call.reply, what_);
+  if (what_.count > 0) write_some(call.reply, tree_, what_, most_items, Task::reply_piece);
+  if (what_.count > 0) return Outcome::waits;
+  // The snapshot may have become the last holder of nodes.
+  const std::int64_t end = monotonic_us() + Task::step_us;
+  for (store::Budget budget; !tree_.release(budget); budget = {}) {
+    if (monotonic_us() >= end) return Outcome::waits;
+  }
+  return Outcome::done;
+}
 
 resp::Written reply_items(Call& call, const types::Run& run, const ItemsReply& what) {
   write_header(call.reply, what);

@@ -113,6 +113,7 @@ class Table {
                               set_commands,
                               set_algebra_commands,
                               sorted_set_commands,
+                              blocking_sorted_set_commands,
                               sorted_set_range_commands,
                               sorted_set_algebra_commands,
                               geo_commands,
@@ -261,6 +262,8 @@ inline std::optional<KeyRange> range_of(const KeySpec& spec, Args args) {
     if (*count == 0) return KeyRange{range.first, count_at, range.step};
     range.last = range.first + (*count - 1) * spec.step;
   }
+  // What the arity allows to be missing: the sources of PFMERGE.
+  if (spec.kind == KeySpec::Kind::range && range.first == size && range.last == size - 1) return KeyRange::empty();
   if (range.first < 1 || range.last < range.first || range.last >= size) return std::nullopt;
   return range;
 }

@@ -121,6 +121,12 @@ std::vector<std::string_view> key_use_names(KeyUse use) {
       return {"OW", "insert"};
     case KeyUse::remove:
       return {"RM", "delete"};
+    case KeyUse::shrink:
+      return {"RW", "delete"};
+    case KeyUse::count:
+      return {"RW", "access"};
+    case KeyUse::merge:
+      return {"RW", "access", "insert"};
     case KeyUse::set_get:
     case KeyUse::bitfield:
       return {"RW", "access", "update", "variable_flags"};

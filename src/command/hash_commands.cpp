@@ -328,7 +328,7 @@ constexpr std::uint32_t kGrow = kWrite | kDenyOom;
 constexpr Row kRows[] = {
     {.name = "hdel", .handler = hdel, .arity = -3,
      .flags = kWrite | kFast, .categories = kHash,
-     .keys = {KeySpec::one(KeyUse::remove)},
+     .keys = {KeySpec::one(KeyUse::shrink)},
      .events = {.written = Event::hdel},
      .group = "hash", .since = "2.0.0",
      .complexity = "O(N) for N fields to remove.",

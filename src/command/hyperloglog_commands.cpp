@@ -1,9 +1,231 @@
 // HyperLogLog: how many different elements there are, about, in 12 KB. A string in the format of Redis.
 
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
+#include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/types/hyperloglog.hpp"
 
 namespace pinfold::command {
+namespace {
 
-std::span<const Row> hyperloglog_commands() { return {}; }
+namespace hyperloglog = types::hyperloglog;
+
+constexpr std::string_view corrupt = "INVALIDOBJ Corrupted HLL object detected";
+
+std::size_t sparse_max(const Call& call) {
+  return static_cast<std::size_t>(call.engine.settings.integer(config::Id::hll_sparse_max_bytes));
+}
+
+// Replies with an error if a value is a string, but no HyperLogLog.
+bool refuse_other(Call& call, const std::optional<store::Value>& value) {
+  if (!value || hyperloglog::is_one(value->text)) return false;
+  call.reply.error("WRONGTYPE Key is not a valid HyperLogLog string value.");
+  return true;
+}
+
+// Stores what a command has made of the HyperLogLog under a key.
+store::Stored put(store::Database& db, const store::Key& key, std::string_view text, std::size_t before) {
+  if (text.size() > before) {
+    if (const store::Stored room = db.has_room(text.size() - before); !room) return room;
+  }
+  return db.put(key, text, {.keep_expiry = true, .encoding = store::Encoding::raw});
+}
+
+// PFADD to a value in the dense form: it is changed where it lies, and only if an element raises a register.
+Outcome add_to_dense(Call& call, store::Database& db, std::string_view text) {
+  const Args elements = call.args.subspan(2);
+  const auto raises = [&](std::string_view element) {
+    const hyperloglog::Element one = hyperloglog::element_of(element);
+    return hyperloglog::dense_register(text, one.index) < one.rank;
+  };
+  const auto first = std::ranges::find_if(elements, raises);
+  if (first == elements.end()) return call.reply.integer(0);
+  const store::Writing value = db.resize(call.key(), text.size());
+  if (!value) return call.refused(value.stored());
+  const std::string_view now(value.data(), text.size());
+  for (auto element = first; element != elements.end(); ++element) {
+    const hyperloglog::Element one = hyperloglog::element_of(*element);
+    if (hyperloglog::dense_register(now, one.index) < one.rank) hyperloglog::raise_dense(value.data(), one);
+  }
+  return call.reply.integer(1);
+}
+
+// Adds elements to the value in the buffer.
+hyperloglog::Buffer::Raised add_all(hyperloglog::Buffer& buffer, Args elements, std::size_t most) {
+  using Raised = hyperloglog::Buffer::Raised;
+  constexpr std::size_t few = 16;  // from here on it takes less to go through all registers once than through the runs for each
+  Raised raised = Raised::no;
+  if (elements.size() <= few) {
+    for (const std::string_view element : elements) {
+      const Raised one = buffer.raise(hyperloglog::element_of(element), most);
+      if (one == Raised::corrupt) return one;
+      if (one == Raised::yes) raised = one;
+    }
+    return raised;
+  }
+  hyperloglog::Registers& registers = hyperloglog::Registers::scratch();
+  if (!registers.merge(buffer.bytes())) return Raised::corrupt;
+  for (const std::string_view element : elements) {
+    if (registers.raise(hyperloglog::element_of(element))) raised = Raised::yes;
+  }
+  if (raised == Raised::yes) buffer.encode(registers, false, most);
+  return raised;
+}
+
+Outcome pfadd(Call& call) {
+  store::Database db = call.db();
+  const auto old = db.peek(call.key());
+  if (refuse_other(call, old)) return Outcome::done;
+  if (old && hyperloglog::is_dense(old->text)) return add_to_dense(call, db, old->text);
+  hyperloglog::Buffer& buffer = hyperloglog::Buffer::scratch();
+  if (old && old->text.size() > hyperloglog::most_bytes) return call.reply.error(corrupt);
+  if (old) buffer.assign(old->text);
+  const auto raised = add_all(buffer, call.args.subspan(2), sparse_max(call));
+  if (raised == hyperloglog::Buffer::Raised::corrupt) return call.reply.error(corrupt);
+  if (old && raised == hyperloglog::Buffer::Raised::no) return call.reply.integer(0);
+  const store::Stored stored = put(db, call.key(), buffer.bytes(), old ? old->text.size() : 0);
+  return stored ? call.reply.integer(1) : call.refused(stored);
+}
+
+// The highest ranks of all keys; nothing after an error reply. `dense`: set if one of the values is in the dense form.
+hyperloglog::Registers* merge_keys(Call& call, store::Access access, bool& dense) {
+  store::Database db = call.db();
+  hyperloglog::Registers& registers = hyperloglog::Registers::scratch();
+  for (const store::Key& key : call.keys) {
+    const auto value = db.find(key, access);
+    if (!value) continue;
+    if (refuse_other(call, value)) return nullptr;
+    dense = dense || hyperloglog::is_dense(value->text);
+    if (registers.merge(value->text)) continue;
+    call.reply.error(corrupt);
+    return nullptr;
+  }
+  return &registers;
+}
+
+// The estimate is kept in the value, as Redis does, which is no change of it: nothing is told of it, and it is left out where it would
+// take memory.
+Outcome count_one(Call& call) {
+  store::Database db = call.db();
+  const auto value = db.read(call.key());
+  if (!value) return call.reply.integer(0);
+  if (refuse_other(call, value)) return Outcome::done;
+  if (const auto known = hyperloglog::stored_estimate(value->text)) return call.reply.integer(static_cast<std::int64_t>(*known));
+  hyperloglog::Registers& registers = hyperloglog::Registers::scratch();
+  if (!registers.merge(value->text)) return call.reply.error(corrupt);
+  const std::uint64_t estimate = registers.estimate();
+  if (const store::Writing writing = db.resize(call.key(), value->text.size(), false))
+    hyperloglog::store_estimate(writing.data(), estimate);
+  return call.reply.integer(static_cast<std::int64_t>(estimate));
+}
+
+Outcome pfcount(Call& call) {
+  if (call.keys.size() == 1) return count_one(call);
+  bool dense = false;
+  const hyperloglog::Registers* const registers = merge_keys(call, store::Access::read(), dense);
+  return registers == nullptr ? Outcome::done : call.reply.integer(static_cast<std::int64_t>(registers->estimate()));
+}
+
+// The target is one of the sources.
+Outcome pfmerge(Call& call) {
+  bool dense = false;
+  const hyperloglog::Registers* const registers = merge_keys(call, store::Access::write(), dense);
+  if (registers == nullptr) return Outcome::done;
+  hyperloglog::Buffer& buffer = hyperloglog::Buffer::scratch();
+  buffer.encode(*registers, dense, sparse_max(call));
+  store::Database db = call.db();
+  const auto old = db.peek(call.key());
+  const store::Stored stored = put(db, call.key(), buffer.bytes(), old ? old->text.size() : 0);
+  return stored ? call.reply.ok() : call.refused(stored);
+}
+
+// --- PFDEBUG, for test suites ---
+
+Outcome debug_encoding(Call& call, std::string_view text) { return call.reply.simple(hyperloglog::is_dense(text) ? "dense" : "sparse"); }
+
+Outcome debug_to_dense(Call& call, std::string_view text) {
+  if (hyperloglog::is_dense(text)) return call.reply.integer(0);
+  hyperloglog::Registers& registers = hyperloglog::Registers::scratch();
+  if (!registers.merge(text)) return call.reply.error(corrupt);
+  hyperloglog::Buffer& buffer = hyperloglog::Buffer::scratch();
+  buffer.encode(registers, true, 0);
+  store::Database db = call.db();
+  const store::Stored stored = put(db, call.key(), buffer.bytes(), text.size());
+  return stored ? call.reply.integer(1) : call.refused(stored);
+}
+
+Outcome debug_registers(Call& call, std::string_view text) {
+  hyperloglog::Registers& registers = hyperloglog::Registers::scratch();
+  if (!registers.merge(text)) return call.reply.error(corrupt);
+  call.reply.array(hyperloglog::register_count);
+  for (std::size_t i = 0; i < hyperloglog::register_count; ++i) call.reply.integer(registers[i]);
+  return Outcome::done;
+}
+
+struct DebugCommand {
+  std::string_view name;
+  Outcome (*handler)(Call& call, std::string_view text);
+};
+constexpr std::array kDebugCommands = {
+    DebugCommand{"ENCODING", debug_encoding},
+    DebugCommand{"GETREG", debug_registers},
+    DebugCommand{"TODENSE", debug_to_dense},
+};
+
+Outcome pfdebug(Call& call) {
+  const auto value = call.db().peek(call.key());
+  if (!value) return call.reply.error("ERR The specified key does not exist");
+  if (refuse_other(call, value)) return Outcome::done;
+  const std::string_view name = call.args[1];
+  const auto* const found = std::ranges::find_if(kDebugCommands, [&](const DebugCommand& one) { return iequals(one.name, name); });
+  if (found != kDebugCommands.end()) return found->handler(call, value->text);
+  return call.reply.error("ERR Unknown PFDEBUG subcommand '" + excerpt(name) + "'");
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {.name = "pfadd", .handler = pfadd, .arity = -2,
+     .flags = kWrite | kDenyOom | kFast, .categories = kHyperLogLog,
+     .keys = {KeySpec::one(KeyUse::insert)},
+     .events = {.written = Event::pfadd},
+     .group = "hyperloglog", .since = "2.8.9",
+     .complexity = "O(1) for each element; in the sparse form O(N) for N bytes of it.",
+     .summary = "Adds elements to a HyperLogLog, which is made if there is none.",
+     .syntax = "key [element [element ...]]"},
+    {.name = "pfcount", .handler = pfcount, .arity = -2,
+     .flags = kReadOnly | kMayReplicate, .categories = kHyperLogLog,
+     .keys = {KeySpec::range(KeyUse::count, 1, -1)},
+     .group = "hyperloglog", .since = "2.8.9",
+     .complexity = "O(1) for one key that has not changed since it was counted, otherwise O(N) for N keys, with some 10 us each.",
+     .summary = "Tells how many different elements one or several HyperLogLogs have together, about.",
+     .syntax = "key [key ...]"},
+    {.name = "pfdebug", .handler = pfdebug, .arity = 3,
+     .flags = kWrite | kDenyOom | kAdmin | kProtected, .categories = kHyperLogLog,
+     .keys = {KeySpec::one(KeyUse::count, 2)},
+     .events = {.written = Event::pfadd},
+     .group = "hyperloglog", .since = "2.8.9",
+     .complexity = "O(1)",
+     .summary = "Shows the form or the registers of a HyperLogLog, or makes it dense, for tests.",
+     .syntax = "<ENCODING | GETREG | TODENSE> key"},
+    {.name = "pfmerge", .handler = pfmerge, .arity = -2,
+     .flags = kWrite | kDenyOom, .categories = kHyperLogLog,
+     .keys = {KeySpec::one(KeyUse::merge), KeySpec::range(KeyUse::read, 2, -1)},
+     .events = {.written = Event::pfadd},
+     .group = "hyperloglog", .since = "2.8.9",
+     .complexity = "O(N) for N keys, with some 10 us each.",
+     .summary = "Stores a HyperLogLog that has the elements of several, and those that it had.",
+     .syntax = "destkey [sourcekey [sourcekey ...]]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> hyperloglog_commands() { return kRows; }
 
 }  // namespace pinfold::command

@@ -208,7 +208,7 @@ constexpr Row kRows[] = {
      .syntax = "key index element"},
     {.name = "ltrim", .handler = ltrim, .arity = 4,
      .flags = kWrite, .categories = kList,
-     .keys = {KeySpec::one(KeyUse::remove)},
+     .keys = {KeySpec::one(KeyUse::shrink)},
      .events = {.written = Event::ltrim},
      .group = "list", .since = "1.0.0",
      .complexity = "O(log N) for a list of N elements; what is removed is freed in the background.",

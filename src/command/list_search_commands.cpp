@@ -321,7 +321,7 @@ constexpr Row kRows[] = {
      .syntax = "key element [RANK rank] [COUNT num-matches] [MAXLEN len]"},
     {.name = "lrem", .handler = lrem, .arity = 4,
      .flags = kWrite | kBeyondNamed, .categories = kList,
-     .keys = {KeySpec::one(KeyUse::remove)},
+     .keys = {KeySpec::one(KeyUse::shrink)},
      .events = {.written = Event::lrem},
      .group = "list", .since = "1.0.0",
      .complexity = "O(N + M * log N) for a list of N elements, of which M are removed.",

@@ -207,7 +207,7 @@ class CombineTask : public Task {
 
   Progress add(SetDraft& draft, std::int64_t end) {
     // More than what one step makes.
-    constexpr std::uint64_t for_a_step = 4 * 1024 * 1024;
+    constexpr std::uint64_t for_a_step = 1024 * 1024;
     store::Room room;
     const auto made = room_.make(for_a_step, end);
     if (made == store::GradualRoom::Result::none) return Progress::failed;
@@ -374,7 +374,7 @@ constexpr Row kRows[] = {
      .syntax = "numkeys key [key ...] [LIMIT limit]"},
     {.name = "sinterstore", .handler = sinterstore, .arity = -3,
      .flags = kStore, .categories = kSet,
-     .keys = {KeySpec::one(KeyUse::write), KeySpec::range(KeyUse::read, 2, -1)},
+     .keys = {KeySpec::one(KeyUse::update), KeySpec::range(KeyUse::read, 2, -1)},
      .events = {.written = Event::sinterstore},
      .group = "set", .since = "1.0.0",
      .complexity = "O(N*M) for N members of the smallest set and M sets; other clients are served meanwhile.",

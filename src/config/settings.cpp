@@ -117,6 +117,9 @@ constexpr Setting kTable[] = {
      "How much of the memory for clients those of one user together may take, on top of what idle connections cost. Beyond it those of its "
      "clients that take most are disconnected; clients with CLIENT NO-EVICT on are exempt. The rule maxmemory= of a user overrides it. In "
      "bytes, at least 128 KB, or in percent of maxmemory, then at least 4 MB. 0: no limit."},
+    {Id::max_collection_memory, "max-collection-memory", Type::memory, "50%", -100, unbounded, "", true,
+     "How much memory one hash, list, set or sorted set may take. A command that would make it larger is refused. In bytes, at least 1 MB, "
+     "or in percent of maxmemory, then at least 4 MB. 0: no limit."},
     {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
      "allkeys-lfu|allkeys-lru|allkeys-random|volatile-lfu|volatile-lru|volatile-random|volatile-ttl|noeviction", true,
      "What happens when memory is full. lfu evicts the keys that are used least, lru those that were not used for longest, random any "
@@ -233,12 +236,14 @@ constexpr Setting kTable[] = {
     {Id::tracking_table_max_keys, "tracking-table-max-keys", Type::integer, "1000000", 0, most_int, "", true,
      "How many keys may be noted as read by clients with CLIENT TRACKING. When there are more, some are forgotten, and their clients are "
      "told that they have changed. 0: as many as there is memory for, which is an eighth of maxmemory in any case (1 GB without one)."},
-    {Id::hash_max_listpack_entries, "hash-max-listpack-entries", Type::integer, "128", 0, most_int, "", true,
+    {Id::hash_max_listpack_entries, "hash-max-listpack-entries", Type::integer, "512", 0, most_int, "", true,
      "The most fields of a hash that OBJECT ENCODING calls listpack. It only names: how a hash lies in memory does not depend on it."},
     {Id::hash_max_listpack_value, "hash-max-listpack-value", Type::integer, "64", 0, most_int, "", true,
      "The longest field or value, in bytes, of a hash that OBJECT ENCODING calls listpack."},
     {Id::list_max_listpack_size, "list-max-listpack-size", Type::integer, "-2", -5, most_int, "", true,
      "The most elements of a list that OBJECT ENCODING calls listpack; -1 to -5: the most bytes, 4, 8, 16, 32 or 64 KB."},
+    {Id::list_compress_depth, "list-compress-depth", Type::integer, "0", 0, most_int, "", true,
+     "Has no effect: lists are not compressed. It exists because clients and test suites set it."},
     {Id::set_max_intset_entries, "set-max-intset-entries", Type::integer, "512", 0, most_int, "", true,
      "The most members of a set of integers that OBJECT ENCODING calls intset."},
     {Id::set_max_listpack_entries, "set-max-listpack-entries", Type::integer, "128", 0, most_int, "", true,
@@ -284,12 +289,18 @@ struct Alias {
   std::string_view name;
   Id id;
 };
-// Names of Valkey for settings that have the name of Redis here, and names of Redis for one that does more here.
+// Names of Valkey for settings that have the name of Redis here, names of Redis for one that does more here, and names that Redis has had
+// before.
 constexpr Alias kAliases[] = {
     {"busy-reply-threshold", Id::script_time_limit},
     {"lua-time-limit", Id::script_time_limit},
     {"commandlog-execution-slower-than", Id::slowlog_log_slower_than},
     {"commandlog-slow-execution-max-len", Id::slowlog_max_len},
+    {"hash-max-ziplist-entries", Id::hash_max_listpack_entries},
+    {"hash-max-ziplist-value", Id::hash_max_listpack_value},
+    {"list-max-ziplist-size", Id::list_max_listpack_size},
+    {"zset-max-ziplist-entries", Id::zset_max_listpack_entries},
+    {"zset-max-ziplist-value", Id::zset_max_listpack_value},
 };
 
 constexpr std::size_t place(Id id) { return static_cast<std::size_t>(id); }

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cmath>
 #include <cstring>
 
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/base/real_text.hpp"
 #include "pinfold/base/work.hpp"
 
 namespace pinfold::resp {
@@ -135,20 +134,13 @@ Written Reply::boolean(bool value) {
 }
 
 Written Reply::real(double value) {
-  char text[32];
-  std::string_view shown;
-  if (std::isnan(value)) {
-    shown = "nan";
-  } else if (std::isinf(value)) {
-    shown = value > 0 ? "inf" : "-inf";
-  } else {
-    const auto result = std::to_chars(text, text + sizeof text, value);
-    shown = {text, static_cast<std::size_t>(result.ptr - text)};
-  }
+  char text[most_real_text];
+  const std::string_view shown(text, static_cast<std::size_t>(write_real(text, value) - text));
   if (protocol_ < 3) return bulk(shown);
-  out_->append(",");
-  out_->append(shown);
-  out_->append("\r\n");
+  char* to = out_->reserve(most_real_text + 3);
+  *to++ = ',';
+  std::memcpy(to, shown.data(), shown.size());
+  out_->commit(crlf(to + shown.size()));
   return {};
 }
 

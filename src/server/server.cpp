@@ -190,6 +190,17 @@ std::optional<std::string> allow_clients(config::Settings& settings) {
   return std::nullopt;
 }
 
+// The bytes that one collection may take. As with limits of clients, one so low that nobody could do anything is not meant.
+std::uint64_t most_of_collection(const config::Settings& settings) {
+  constexpr std::uint64_t least = 1024 * 1024;
+  constexpr std::uint64_t least_as_percentage = 4 * 1024 * 1024;
+  const std::int64_t share = settings.integer(Id::max_collection_memory);
+  const auto memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
+  if (share > 0) return std::max(static_cast<std::uint64_t>(share), least);
+  if (share == 0 || memory == 0) return 0;
+  return std::max(memory / 100 * static_cast<std::uint64_t>(-share), least_as_percentage);
+}
+
 void connect_settings(config::Settings& settings, store::Keyspace& keyspace, EventLog& events) {
   settings.on_change(Id::maxmemory, [&]() -> std::optional<std::string> {
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
@@ -198,6 +209,12 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace, Eve
     }
     return std::nullopt;
   });
+  const auto limit_collections = [&]() -> std::optional<std::string> {
+    keyspace.limit_collections(most_of_collection(settings));
+    return std::nullopt;
+  };
+  settings.on_change({Id::maxmemory, Id::max_collection_memory}, limit_collections);
+  limit_collections();
   const auto watch_locks = [&]() -> std::optional<std::string> {
     keyspace.lock_watch().set_timing(settings.flag(Id::lock_timing));
     keyspace.lock_watch().set_accounting(settings.flag(Id::lock_accounting));

@@ -186,6 +186,12 @@ bool Database::accepts(const Key& key, std::size_t bytes) const {
   return limits_.rules == nullptr || obey_rules(key, bytes, expires_at, extra);
 }
 
+Stored Database::accepts_collection(const Key& key, std::size_t bytes) const {
+  const std::uint64_t most = keyspace_->most_of_collection();
+  if (most != 0 && bytes > most) return Stored::collection_too_large;
+  return accepts(key, bytes) ? Stored::done : Stored::too_large;
+}
+
 namespace {
 void count_ttl(Shard& shard, UnixMs expires_at, UnixMs now) {
   shard.written_ttls.add(expires_at > now ? static_cast<std::uint64_t>(expires_at - now) / 1000 : 0);
@@ -245,6 +251,8 @@ Stored Database::put(const Key& key, Blob blob, const PutOptions& options) { ret
 
 Stored Database::put(const Key& key, TypedValue value, const PutOptions& options) {
   value.outside.free_in(keyspace_->memory().leftovers());  // if it is refused
+  const std::uint64_t most = keyspace_->most_of_collection();
+  if (most != 0 && value.outside && value.outside.get().memory() > most) return Stored::collection_too_large;
   return put_parts(key, {}, {}, options, &value);
 }
 

@@ -3,6 +3,7 @@
 #include "pinfold/store/tree.hpp"
 
 #include "tree_node.hpp"
+
 #include "pinfold/base/prefetch.hpp"
 
 namespace pinfold::store {
@@ -123,9 +124,8 @@ bool wipe_below(TreeKind kind, Tree::Node& node, std::uint32_t mark, Budget& bud
     // A block of an element is hardly larger than it must be: a leaf's blocks have less than 60 KB to overwrite.
     for_each_item(kind, node, [&](const char* item, unsigned) {
       budget.spend(1);
-      for_each_block_of(kind, item, [&](void* block) {
-        budget.take(0, Blob::borrow(block, [](const Blob& blob) { return blob.wipe_slack(); }));
-      });
+      for_each_block_of(kind, item,
+                        [&](void* block) { budget.take(0, Blob::borrow(block, [](const Blob& blob) { return blob.wipe_slack(); })); });
     });
   } else {
     for (unsigned i = 0; i < node.count; ++i) {

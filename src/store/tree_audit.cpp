@@ -1,6 +1,7 @@
 // Recounts a tree, for tests.
 
 #include "tree_node.hpp"
+
 #include "pinfold/store/tree.hpp"
 
 namespace pinfold::store {

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "tree_node.hpp"
+
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/tree.hpp"
 

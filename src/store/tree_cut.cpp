@@ -5,6 +5,7 @@
 // when all of that has been done.
 
 #include "tree_node.hpp"
+
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/tree.hpp"
 

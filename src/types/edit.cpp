@@ -21,7 +21,7 @@ Stored Edit::may_grow(std::size_t bytes, std::size_t received) {
   // An element may take a new leaf, and the nodes above it may be cut in two.
   constexpr std::size_t for_nodes = 8 * 1024;
   const std::size_t before = !value_ ? 0 : (value_->handle() ? value_->handle().memory() : value_->text.size());
-  if (!db_.accepts(key_, before + bytes + received)) return Stored::too_large;
+  if (const Stored accepted = db_.accepts_collection(key_, before + bytes + received); !accepted) return accepted;
   return db_.has_room(bytes + for_nodes);
 }
 
@@ -42,6 +42,7 @@ Stored Edit::put(store::Form form, Collection* collection) {
 
 void Edit::rename(store::Form form) {
   const auto value = db_.find(key_, store::Access::none());
+  if (!value || !value->handle()) return;  // a switch has come on meanwhile, and the key is not found any more
   store::TypedValue same{.kind = kind_of(type_, form), .outside = value->handle().share()};
   if (!same.outside || !db_.put(key_, std::move(same), {.keep_expiry = true})) tell_written();
 }

@@ -120,6 +120,11 @@ void SetDraft::assign(Form form, std::string_view bytes) {
   }
 }
 
+void SetDraft::expect(const PackedElement& first, std::uint64_t members) {
+  if (size() == 0 && !number_of(first)) name_ = SetName::small;
+  name_ = named_for(name_, members, thresholds_);
+}
+
 bool SetDraft::become_tree() {
   if (tree_) return true;
   if (layout_ == Set::Layout::numbers) {
@@ -262,9 +267,9 @@ Stored SetEdit::add(const Texts& members, std::uint64_t& added) {
   if (!edit_.packed()) return add_to_tree(members, added);
   SetDraft draft(heap_, thresholds_);
   if (exists()) draft.assign(edit_.form(), edit_.bytes());
-  draft.expect(members.size());
   for (std::size_t i = 0; i < members.size(); ++i) {
     PackedElement member(members[i], members.block(i));
+    if (i == 0) draft.expect(member, members.size());
     const SetDraft::Added how = draft.add(member);
     if (how == SetDraft::Added::no_memory) return Stored::no_memory;
     if (how == SetDraft::Added::yes) ++added;

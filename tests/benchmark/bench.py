@@ -29,13 +29,14 @@ import stalls
 import sweep
 import tls
 import traces
+import typed
 from context import Context
 from servers import KINDS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "scrape", "tls", "herd", "live", "hits"]
+SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "scrape", "tls", "herd", "live", "types", "hits"]
 
 
 def server_kinds(text):
@@ -55,6 +56,14 @@ def positive(kind):
     return convert
 
 
+def parts(text):
+    found = text.split(",")
+    for part in found:
+        if part not in typed.PARTS:
+            raise argparse.ArgumentTypeError(f"unknown part '{part}'; known: {', '.join(typed.PARTS)}")
+    return found
+
+
 def factors(text):
     return [positive(float)(factor) for factor in text.split(",")]
 
@@ -65,16 +74,17 @@ def arguments(argv):
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
                         help="cpu (default): CPU time per request; instructions: instructions per request; scale: two threads "
                              "beside one; idle: idle RSS and connections; memory: bytes per key, and RSS while sizes shift; stalls: latency while "
-                             "something happens, and lock times; hostile: requests that are made to hurt; scrape: scrapes of the metrics, and whether clients notice; tls: what TLS costs; herd: leases, stale windows, policies and tags; live: scripts, publish/subscribe and tracking; hits: "
+                             "something happens, and lock times; hostile: requests that are made to hurt; scrape: scrapes of the metrics, and whether clients notice; tls: what TLS costs; herd: leases, stale windows, policies and tags; live: scripts, publish/subscribe and tracking; types: collections; hits: "
                              "replay traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
     parser.add_argument("--rounds", type=positive(int), default=3,
-                        help="cpu, herd, live, scrape: rounds, interleaved between what is compared; stalls: rounds of Pinfold")
+                        help="cpu, herd, live, scrape, types: rounds, interleaved between what is compared; stalls: rounds of Pinfold")
     parser.add_argument("--scale", type=positive(float), default=1.0,
                         help="share of the work, to try the harness; figures below 1 are not comparable")
     parser.add_argument("--quick", action="store_const", const=0.05, dest="scale", help="the same as --scale 0.05")
+    parser.add_argument("--part", type=parts, metavar="A,B", help=f"types: only these of {','.join(typed.PARTS)}")
     parser.add_argument("--keys", type=positive(int), default=memory.KEYS, help="memory: number of keys")
     parser.add_argument("--traces", default=os.path.join(ROOT, "..", "shared", "traces"), metavar="DIR",
                         help="hits: where the traces are (default: ../shared/traces)")
@@ -96,6 +106,8 @@ def arguments(argv):
     options = parser.parse_intermixed_args(argv)  # trace files may stand before and after options
     if options.files and options.what != "hits":
         parser.error("trace files belong to 'hits'")
+    if options.part and options.what != "types":
+        parser.error("--part belongs to 'types'")
     for file in options.files:
         if not os.path.isfile(file):
             parser.error(f"no such trace: {file}")
@@ -131,6 +143,8 @@ def benchmarks(what, context, options):
         return [lambda: [herd.run(context)]] if "pinfold" in options.servers else []
     if what == "live":
         return [lambda: [live.run(context)]]
+    if what == "types":
+        return [lambda: typed.run(context, options.part or typed.PARTS)]
     files = options.files or traces.find(options.traces)
     selected = [traces.trace_of(file, options.value, options.mb) for file in files]
     found = [lambda: [hits.run(context, selected)]]

@@ -14,7 +14,7 @@ import typing
 
 import pytest
 
-from tests.bounds.workload import LIBRARY, LONG_MS, REQUESTS, SCRIPTS, World
+from tests.bounds.workload import KINDS, LIBRARY, LONG_MS, REQUESTS, SCRIPTS, World, fill_collection
 from tests.support import servers
 from tests.support.connection import Closed
 from tests.support.servers import eventually, is_redis
@@ -202,6 +202,26 @@ class Much:
             yield ["SET", b"blob:%d" % i, bytes(rng.randint(17_000, 300_000)), *(["PX", 2000] if i % 2 else [])]
             yield ["SET", b"%d:" % i + b"long" * rng.choice((500, 5000, 16_000)), b"v"]
 
+    def collections(self):
+        """Some thousands of small ones, hundreds of large ones, and one very large one of each kind that stays, expires and is purged."""
+        for kind in KINDS:
+            for prefix, more in ((b"kept", []), (b"soon", [["EXPIRE", b"soon:" + kind.encode(), 3]]), (b"tagged", [])):
+                yield from fill_collection(kind, prefix + b":" + kind.encode(), KEYS // 10)
+                yield from more
+            for i in range(KEYS // 20_000):
+                yield from fill_collection(kind, b"large:%s:%d" % (kind.encode(), i), 1000)
+            for i in range(KEYS // 1000):
+                yield from fill_collection(kind, b"small:%s:%d" % (kind.encode(), i), 10)
+
+    def use_collections(self):
+        """Long reads and stores, and copies that a write has to part with."""
+        self.send([
+            ["COPY", "kept:hash", "copy:hash"], ["HSET", "kept:hash", "e1", "changed"], ["HGETALL", "kept:hash"], ["SMEMBERS", "kept:set"], ["LRANGE", "kept:list", 0, -1],
+            ["ZRANGE", "kept:zset", 0, -1, "WITHSCORES"], ["SUNIONSTORE", "union", "kept:set", "kept:numbers"], ["SINTERSTORE", "inter", "kept:set", "union"],
+            ["ZUNIONSTORE", "zunion", 2, "kept:zset", "kept:set"], ["RENAME", "zunion", "renamed"], ["LTRIM", "kept:list", 100, -100], ["ZREMRANGEBYRANK", "renamed", 10, -10],
+            ["DEL", "union"], ["UNLINK", "inter"], ["SET", "copy:hash", "overwritten"], ["SORT", "kept:numbers", "LIMIT", 0, 10],
+        ], 1)  # fmt: skip
+
     def expire(self):
         eventually(lambda: self.number("expired_keys", "stats") >= KEYS // 20, 120)
 
@@ -262,7 +282,8 @@ class Much:
         self.client.call("KEYS", "nothing*")  # while the groups of the index are full
         self.client.call("SCAN", 0, "COUNT", 100_000)
         self.send(self.mixed())
-        for step in (self.herd, self.expire, self.purge, self.compact, self.evict, self.track, self.drop):
+        self.send(self.collections(), 4)
+        for step in (self.use_collections, self.herd, self.expire, self.purge, self.compact, self.evict, self.track, self.drop):
             step()
         return work(self.client)
 

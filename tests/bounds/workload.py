@@ -10,6 +10,16 @@ import itertools
 LONG_MS = 600_000
 REQUESTS = {}
 
+# What adds elements to a collection of each kind: the command, and its arguments for the element with this number.
+KINDS = {
+    "hash": ("HSET", lambda i: (b"e%d" % i, b"value-%d" % i)),
+    "list": ("RPUSH", lambda i: (b"e%d" % i,)),
+    "set": ("SADD", lambda i: (b"e%d" % i,)),
+    "numbers": ("SADD", lambda i: (i * 3,)),
+    "zset": ("ZADD", lambda i: (i % 1000, b"e%d" % i)),
+}
+ELEMENTS = (5, 60, 3000, 60_000)  # packed, packed, large, very large
+
 
 def row(*names):
     """Registers what makes requests of these rows: a function of (world, rng, words of the name)."""
@@ -36,6 +46,8 @@ class World:
         self.absent = [b"a%d" % i for i in range(50)]
         self.missing = [b"missing%d" % i for i in range(50)]
         self.tags = [b"t%d" % i for i in range(200)]
+        # By kind, from small to very large.
+        self.collections = {kind: [b"%s:%d" % (kind.encode(), i) for i in range(8)] for kind in KINDS}
         self.token = itertools.count(1)
 
     def value(self, least=0, most=100):
@@ -56,8 +68,31 @@ class World:
             yield ["SET", key, bytes(rng.randint(8 << 20, 12 << 20))]
         for key in self.absent:
             yield ["CACHE.ABSENT", key, "PX", LONG_MS]
+        for kind in KINDS:
+            for i, key in enumerate(self.collections[kind]):
+                yield ["DEL", key]
+                yield from fill_collection(kind, key, ELEMENTS[i // 2])
+            yield ["EXPIRE", self.collections[kind][0], 600]
+        yield ["GEOADD", b"places", *(part for i in range(500) for part in (i % 180, i % 85, b"e%d" % i))]
+        for i in range(3):
+            yield ["PFADD", b"visitors:%d" % i, *(b"e%d" % n for n in range((10, 3000, 30_000)[i]))]
+
+    def collection(self, *kinds):
+        """A key that has one of these kinds, or seldom anything else."""
+        if self.rng.random() < 0.03:
+            return self.key()
+        return self.rng.choice(self.collections[self.rng.choice(kinds or tuple(KINDS))])
+
+    def element(self):
+        return b"e%d" % self.rng.choice((0, 1, 2, 3, self.rng.randint(0, 100), self.rng.randint(0, 60_000), 10**9))
+
+    def elements(self, most=60):
+        """Short ones that are there or not, and long new ones."""
+        return [self.rng.choice((self.element, self.element, lambda: self.value(0, self.rng.choice((100, 2000)))))() for _ in range(self.rng.randint(1, most))]
 
     def key(self):
+        if self.rng.random() < 0.2:
+            return self.rng.choice(self.collections[self.rng.choice(tuple(KINDS))])
         kinds = (self.small, self.small, self.long, self.middle, self.blobs, self.huge, self.absent, self.missing)
         return self.rng.choice(self.rng.choice(kinds))
 
@@ -76,6 +111,12 @@ class World:
 
     def deadline(self):
         return self.rng.choice(([], ["PX", LONG_MS], ["EX", 600], ["PX", self.rng.randint(1, 50)]))
+
+
+def fill_collection(kind, key, count, at_once=500):
+    command, arguments = KINDS[kind]
+    for start in range(0, count, at_once):
+        yield [command, key, *(part for i in range(start, min(start + at_once, count)) for part in arguments(i))]
 
 
 # --- strings ---
@@ -515,3 +556,310 @@ def acl_by_name(world, rng, words):
 @row("acl|dryrun")
 def acl_dryrun(world, rng, words):
     return [*words, rng.choice((b"default", b"u%d" % rng.randint(0, 20))), "mget", *world.keys()]
+
+
+# --- hashes ---
+
+
+@row("hget", "hexists", "hstrlen")
+def hash_field(world, rng, words):
+    return [*words, world.collection("hash"), world.element()]
+
+
+@row("hgetall", "hkeys", "hvals", "hlen")
+def whole_hash(world, rng, words):
+    return [*words, world.collection("hash")]
+
+
+@row("hset", "hmset", "hsetnx", "hincrby", "hincrbyfloat")
+def hash_writes(world, rng, words):
+    key = world.collection("hash") if rng.random() < 0.8 else rng.choice(world.missing) + b":hash"
+    if words[0].startswith("hincr"):
+        return [*words, key, b"number%d" % rng.randint(0, 99), rng.randint(-9, 9)]
+    pairs = [part for name in world.elements() for part in (name, world.value(0, rng.choice((20, 3000))))]
+    return [*words, key, *(pairs[:2] if words[0] == "hsetnx" else pairs)]
+
+
+@row("hmget", "hdel")
+def hash_fields(world, rng, words):
+    return [*words, world.collection("hash"), *world.elements()]
+
+
+@row("hgetdel")
+def hgetdel(world, rng, words):
+    names = world.elements()
+    return [*words, world.collection("hash"), "FIELDS", len(names), *names]
+
+
+@row("hrandfield", "zrandmember", "srandmember")
+def random_elements(world, rng, words):
+    kinds = {"h": ("hash",), "z": ("zset",), "s": ("set", "numbers")}[words[0][0]]
+    count = rng.choice(([], [1], [-5], [100], [-1000], [5000], [100_000]))
+    more = {"h": ["WITHVALUES"], "z": ["WITHSCORES"], "s": []}[words[0][0]] if count and rng.random() < 0.5 else []
+    return [*words, world.collection(*kinds), *count, *more]
+
+
+@row("hscan", "sscan", "zscan")
+def scan_elements(world, rng, words):
+    kinds = {"h": ("hash",), "z": ("zset",), "s": ("set", "numbers")}[words[0][0]]
+    return [*words, world.collection(*kinds), 0, *rng.choice(([], ["MATCH", b"*e*1*"], ["COUNT", 1000], ["MATCH", b"none*", "COUNT", 100_000]))]
+
+
+# --- lists ---
+
+
+@row("lpush", "rpush", "lpushx", "rpushx")
+def pushes(world, rng, words):
+    return [*words, world.collection("list"), *world.elements()]
+
+
+@row("lpop", "rpop")
+def pops(world, rng, words):
+    return [*words, world.collection("list"), *rng.choice(([], [1], [100], [20_000]))]
+
+
+@row("llen")
+def llen(world, rng, words):
+    return [*words, world.collection("list")]
+
+
+@row("lindex", "lset")
+def by_index(world, rng, words):
+    at = rng.choice((0, -1, 50, 1500, 30_000))
+    return [*words, world.collection("list"), at, *([world.value(0, rng.choice((20, 3000)))] if words[0] == "lset" else [])]
+
+
+@row("lrange", "ltrim")
+def list_ranges(world, rng, words):
+    return [*words, world.collection("list"), *rng.choice(((0, -1), (10, 20), (1000, -1000), (-100, -1), (5, 50_000)))]
+
+
+@row("lrem")
+def lrem(world, rng, words):
+    return [*words, world.collection("list"), rng.choice((0, 1, -1)), world.element()]
+
+
+@row("linsert")
+def linsert(world, rng, words):
+    return [*words, world.collection("list"), rng.choice(("BEFORE", "AFTER")), world.element(), world.value()]
+
+
+@row("lpos")
+def lpos(world, rng, words):
+    return [*words, world.collection("list"), world.element(), *rng.choice(([], ["RANK", -1], ["COUNT", 0], ["COUNT", 0, "MAXLEN", 5000]))]
+
+
+@row("lmove", "rpoplpush", "blmove", "brpoplpush")
+def list_moves(world, rng, words):
+    sides = [rng.choice(("LEFT", "RIGHT")) for _ in range(2)] if words[0].endswith("move") else []
+    return [*words, world.collection("list"), world.collection("list"), *sides, *([0.001] if words[0][0] == "b" else [])]
+
+
+@row("blpop", "brpop", "bzpopmin", "bzpopmax")
+def blocking_pops(world, rng, words):
+    kind = "zset" if words[0][1] == "z" else "list"
+    return [*words, *(world.collection(kind) for _ in range(rng.randint(1, 8))), 0.001]
+
+
+@row("lmpop", "blmpop", "zmpop", "bzmpop")
+def pops_of_several(world, rng, words):
+    kind, ends = ("zset", ("MIN", "MAX")) if "z" in words[0] else ("list", ("LEFT", "RIGHT"))
+    names = [world.collection(kind) for _ in range(rng.randint(1, 8))]
+    wait = [0.001] if words[0][0] == "b" else []
+    return [*words, *wait, len(names), *names, rng.choice(ends), *rng.choice(([], ["COUNT", 10], ["COUNT", 20_000]))]
+
+
+# --- sets ---
+
+
+@row("sadd", "srem", "smismember")
+def set_members(world, rng, words):
+    kind = rng.choice(("set", "numbers"))
+    members = [rng.randint(-(2**40), 2**40) for _ in range(50)] if kind == "numbers" and rng.random() < 0.8 else world.elements()
+    return [*words, world.collection(kind), *members]
+
+
+@row("sismember")
+def sismember(world, rng, words):
+    return [*words, world.collection("set", "numbers"), world.element()]
+
+
+@row("scard", "smembers")
+def whole_set(world, rng, words):
+    return [*words, world.collection("set", "numbers")]
+
+
+@row("spop")
+def spop(world, rng, words):
+    return [*words, world.collection("set", "numbers"), *rng.choice(([], [1], [100], [20_000]))]
+
+
+@row("smove")
+def smove(world, rng, words):
+    return [*words, world.collection("set"), world.collection("set", "numbers"), world.element()]
+
+
+@row("sinter", "sunion", "sdiff")
+def set_algebra(world, rng, words):
+    return [*words, *(world.collection("set", "numbers") for _ in range(rng.randint(1, 5)))]
+
+
+@row("sinterstore", "sunionstore", "sdiffstore")
+def stored_set_algebra(world, rng, words):
+    return [*words, rng.choice((b"set:0", b"set:result")), *(world.collection("set", "numbers") for _ in range(rng.randint(1, 5)))]
+
+
+@row("sintercard", "zintercard")
+def counted_algebra(world, rng, words):
+    names = [world.collection(*(("zset", "set") if words[0][0] == "z" else ("set", "numbers"))) for _ in range(rng.randint(1, 5))]
+    return [*words, len(names), *names, *rng.choice(([], ["LIMIT", 10]))]
+
+
+# --- sorted sets ---
+
+
+@row("zadd")
+def zadd(world, rng, words):
+    options = rng.choice(([], [], ["CH"], ["GT"], ["NX"]))
+    return [*words, world.collection("zset"), *options, *(part for name in world.elements() for part in (rng.randint(-5, 2000), name))]
+
+
+@row("zincrby")
+def zincrby(world, rng, words):
+    return [*words, world.collection("zset"), rng.choice((1, -3, 0.5, 10**6)), world.element()]
+
+
+@row("zrem", "zmscore")
+def sorted_members(world, rng, words):
+    return [*words, world.collection("zset"), *world.elements()]
+
+
+@row("zscore", "zrank", "zrevrank")
+def sorted_member(world, rng, words):
+    return [*words, world.collection("zset"), world.element()]
+
+
+@row("zcard")
+def zcard(world, rng, words):
+    return [*words, world.collection("zset")]
+
+
+@row("zpopmin", "zpopmax")
+def sorted_pops(world, rng, words):
+    return [*words, world.collection("zset"), *rng.choice(([], [1], [100], [20_000]))]
+
+
+RANKS = ((0, -1), (10, 20), (1000, -1000), (-100, -1))
+SCORES = (("-inf", "+inf"), (5, 6), ("(10", 900), (500, 500))
+NAMES = (("-", "+"), ("[e1", "(e2"), ("[e5", "+"))
+
+
+@row("zrange", "zrangestore")
+def sorted_ranges(world, rng, words):
+    store = [rng.choice((b"zset:0", b"zset:result"))] if words[0] == "zrangestore" else []
+    (first, last), how = rng.choice(((rng.choice(RANKS), []), (rng.choice(SCORES), ["BYSCORE"]), (rng.choice(NAMES), ["BYLEX"])))
+    reverse = rng.random() < 0.3
+    limit = ["LIMIT", rng.choice((0, 30_000)), 100] if how and rng.random() < 0.3 else []
+    scores = ["WITHSCORES"] if not store and how != ["BYLEX"] and rng.random() < 0.5 else []
+    return [*words, *store, world.collection("zset"), *((last, first) if reverse and how else (first, last)), *how, *(["REV"] if reverse else []), *limit, *scores]
+
+
+@row("zrevrange", "zremrangebyrank")
+def by_rank(world, rng, words):
+    return [*words, world.collection("zset"), *rng.choice(RANKS)]
+
+
+@row("zrangebyscore", "zremrangebyscore", "zcount")
+def by_score(world, rng, words):
+    return [*words, world.collection("zset"), *rng.choice(SCORES)]
+
+
+@row("zrevrangebyscore")
+def by_score_reversed(world, rng, words):
+    return [*words, world.collection("zset"), *rng.choice(SCORES)[::-1]]
+
+
+@row("zrangebylex", "zremrangebylex", "zlexcount")
+def by_name(world, rng, words):
+    return [*words, world.collection("zset"), *rng.choice(NAMES)]
+
+
+@row("zrevrangebylex")
+def by_name_reversed(world, rng, words):
+    return [*words, world.collection("zset"), *rng.choice(NAMES)[::-1]]
+
+
+@row("zunion", "zinter", "zdiff", "zunionstore", "zinterstore", "zdiffstore")
+def sorted_algebra(world, rng, words):
+    names = [world.collection("zset", "zset", "set") for _ in range(rng.randint(1, 4))]
+    store = [rng.choice((b"zset:0", b"zset:result"))] if words[0].endswith("store") else []
+    weights = ["WEIGHTS", *(2 for _ in names), "AGGREGATE", "MAX"] if "diff" not in words[0] and rng.random() < 0.3 else []
+    return [*words, *store, len(names), *names, *weights]
+
+
+# --- places ---
+
+
+@row("geoadd")
+def geoadd(world, rng, words):
+    return [*words, rng.choice((b"places", b"places:new")), *(part for name in world.elements() for part in (rng.uniform(-180, 180), rng.uniform(-85, 85), name))]
+
+
+@row("geodist")
+def geodist(world, rng, words):
+    return [*words, b"places", world.element(), world.element()]
+
+
+@row("geohash", "geopos")
+def geo_members(world, rng, words):
+    return [*words, b"places", *world.elements()]
+
+
+def ordered(rng):
+    return rng.choice(([], ["ASC"], ["COUNT", 10], ["COUNT", 10, "ANY"]))
+
+
+@row("geosearch", "geosearchstore")
+def geosearch(world, rng, words):
+    store = [b"places:result"] if words[0] == "geosearchstore" else []
+    centre = rng.choice((["FROMMEMBER", b"e1"], ["FROMLONLAT", 10, 20]))
+    return [*words, *store, b"places", *centre, *rng.choice((["BYRADIUS", 3000, "KM"], ["BYBOX", 20_000, 20_000, "KM"])), *ordered(rng)]
+
+
+@row("georadius", "georadius_ro", "georadiusbymember", "georadiusbymember_ro")
+def georadius(world, rng, words):
+    centre = [b"e1"] if "member" in words[0] else [10, 20]
+    store = ["STORE", b"places:result"] if not words[0].endswith("_ro") and rng.random() < 0.3 else []
+    return [*words, b"places", *centre, rng.choice((100, 20_000)), "km", *ordered(rng), *store]
+
+
+# --- HyperLogLogs ---
+
+
+def visitors(rng):
+    return b"visitors:%d" % rng.randint(0, 3)
+
+
+@row("pfadd")
+def pfadd(world, rng, words):
+    return [*words, visitors(rng), *world.elements(rng.choice((3, 60, 1000)))]
+
+
+@row("pfcount", "pfmerge")
+def pfcount(world, rng, words):
+    return [*words, *(visitors(rng) for _ in range(rng.randint(1, 40)))]
+
+
+@row("pfdebug")
+def pfdebug(world, rng, words):
+    return [*words, rng.choice(("ENCODING", "GETREG", "TODENSE")), visitors(rng)]
+
+
+# --- of several types ---
+
+
+@row("sort", "sort_ro")
+def sort(world, rng, words):
+    options = rng.choice(([], ["ALPHA"], ["ALPHA", "DESC", "LIMIT", 0, 100], ["BY", "nosort"], ["ALPHA", "GET", "#", "GET", b"s*"], ["BY", b"s*", "ALPHA"]))
+    store = ["STORE", b"list:0"] if words[0] == "sort" and rng.random() < 0.3 else []
+    return [*words, world.collection(), *options, *store]

@@ -150,6 +150,34 @@ def test_memkeys(server):
     assert re.search(r"Sampled 3\d\d keys in the keyspace!", cli(server, "--memkeys"))
 
 
+@pytest.fixture(scope="module")
+def typed_server():
+    """With small and large collections of each type."""
+    with servers.pinfold() as running:
+        with running.connect() as connection:
+            for name, size in (("small", 10), ("large", 2000)):
+                connection.pipeline([
+                    ["HSET", f"{name}:hash", *(part for i in range(size) for part in (f"f{i}", "v"))], ["RPUSH", f"{name}:list", *range(size)],
+                    ["SADD", f"{name}:set", *(f"e{i}" for i in range(size))], ["SADD", f"{name}:numbers", *range(size // 10)],
+                    ["ZADD", f"{name}:zset", *(part for i in range(size) for part in (i, f"e{i}"))], ["PFADD", f"{name}:visitors", *range(size)],
+                ])  # fmt: skip
+        yield running
+
+
+def test_bigkeys_of_all_types(typed_server):
+    text = cli(typed_server, "--bigkeys")
+    assert "Sampled 12 keys in the keyspace!" in text
+    for kind, unit in (("hash", "fields"), ("list", "items"), ("set", "members"), ("zset", "members")):
+        assert re.search(rf"Biggest +{kind} found \S+large:{kind}\S+ has 2000 {unit}", text), text
+    assert re.search(r"2 hashs with 2010 fields", text) and re.search(r"4 sets with 2211 members", text)
+
+
+def test_memkeys_of_all_types(typed_server):
+    text = cli(typed_server, "--memkeys")
+    for kind in ("hash", "list", "set", "zset"):
+        assert re.search(rf"Biggest +{kind} found \S+large:{kind}\S+ has \d{{4,}} bytes", text), text
+
+
 def test_scan(server):
     assert set(cli(server, "--scan", "--pattern", "user:*").split()) == {f"user:{i}" for i in range(300)}
 

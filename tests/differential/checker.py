@@ -6,7 +6,7 @@ import time
 from tests.support import resp, servers as support
 from tests.support.connection import Closed, Connection
 
-from . import differences, generator
+from . import collection_commands, differences, generator
 
 NO_REPLY = b"(no reply: closed or silent)"
 
@@ -19,6 +19,11 @@ class Divergence:
 
     def __str__(self):
         return f"{show(self.step)}\n  redis:   {self.expected[:400]!r}\n  pinfold: {self.actual[:400]!r}"
+
+
+def is_blocking(args):
+    """Whether the command might wait for a long time if its arguments were cut."""
+    return args[0].upper() in (b"BLPOP", b"BRPOP", b"BLMOVE", b"BRPOPLPUSH", b"BLMPOP", b"BZPOPMIN", b"BZPOPMAX", b"BZMPOP")
 
 
 def quote(arg):
@@ -80,6 +85,7 @@ class Run:
         start = [
             (b"ACL", b"LOG", b"RESET"), (b"FLUSHALL",), (b"CONFIG", b"SET", b"timeout", b"0"), (b"CONFIG", b"SET", b"maxmemory", b"1gb"), (b"CLIENT", b"UNPAUSE"),
             (b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1"), (b"SCRIPT", b"FLUSH"), (b"FUNCTION", b"FLUSH"),
+            (b"CONFIG", b"SET", *(word for pair in collection_commands.THRESHOLDS for word in pair)),
         ]  # fmt: skip
         for connection in self.pair("own"):
             for reply in connection.pipeline(start):
@@ -200,6 +206,58 @@ class Run:
             seen.append(b"nil" if key is None else b"exists: %r" % connection.call(b"EXISTS", key))
         return Divergence(step, *seen) if seen[0] != seen[1] else None
 
+    def scan_elements(self, step):
+        db, name, key = step[1]
+        seen = []
+        for connection in self.pair("own"):
+            connection.call(b"SELECT", db)
+            cursor, found = b"0", set()
+            while True:
+                reply = connection.call(name, key, cursor, b"COUNT", b"7")
+                if isinstance(reply, resp.ErrorReply):
+                    found = reply
+                    break
+                cursor, items = reply
+                found.update(items if name == b"SSCAN" else zip(items[::2], items[1::2]))
+                if cursor == b"0":
+                    break
+            seen.append(found)
+        if seen[0] == seen[1]:
+            return None
+        raw = [repr(sorted(k) if isinstance(k, set) else k).encode() for k in seen]
+        same = name == b"ZSCAN" and all(isinstance(k, set) for k in seen) and {(m, float(s)) for m, s in seen[0]} == {(m, float(s)) for m, s in seen[1]}
+        return None if same else Divergence(step, *raw)
+
+    def spop(self, step):
+        db, key, count = step[1]
+        seen = []
+        for connection in self.pair("own"):
+            connection.call(b"SELECT", db)
+            before = connection.call(b"SMEMBERS", key)
+            popped = connection.call(b"SPOP", key, *([count] if count else []))
+            if isinstance(before, resp.ErrorReply):
+                seen.append(repr(popped).encode())
+                continue
+            popped = [] if popped is None else [popped] if isinstance(popped, bytes) else list(popped)
+            left = connection.call(b"SMEMBERS", key)
+            fits = len(set(popped)) == len(popped) and set(before) == set(popped) | set(left) and not set(popped) & set(left)
+            seen.append(b"%d popped of %d, which fit: %r" % (len(popped), len(before), fits))
+            connection.call(b"DEL", key)
+        return Divergence(step, *seen) if seen[0] != seen[1] or b"False" in seen[0] else None
+
+    # How the whole value of a type is read.
+    READS = {
+        b"string": lambda key: (b"GET", key), b"list": lambda key: (b"LRANGE", key, b"0", b"-1"), b"set": lambda key: (b"SMEMBERS", key),
+        b"zset": lambda key: (b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"), b"hash": lambda key: (b"HGETALL", key),
+    }  # fmt: skip
+
+    def values(self, db, keys):
+        """The questions about these keys; their types are asked for first, of the reference."""
+        types = self.pair("own")[0].pipeline([(b"SELECT", b"%d" % db), *((b"TYPE", key) for key in keys)])[1:]
+        for key, kind in zip(keys, types):
+            read = self.READS.get(str(kind).encode())
+            yield from ((b"TYPE", key), *([read(key)] if read else []), (b"PEXPIRETIME", key), (b"OBJECT", b"ENCODING", key))
+
     def compare_keyspaces(self):
         """Every key of all databases: type, value, expiry and encoding."""
         listing = []
@@ -225,8 +283,7 @@ class Run:
                     return Divergence(f"DBSIZE of db {db} afterwards", *sizes)
             if keys[0]:
                 questions.append((b"SELECT", b"%d" % db))
-                for key in keys[0]:
-                    questions += [(b"TYPE", key), (b"GET", key), (b"PEXPIRETIME", key), (b"OBJECT", b"ENCODING", key)]
+                questions += self.values(db, keys[0])
         return self.batch("own", questions) if questions else None
 
 
@@ -325,7 +382,7 @@ class Checker:
                     candidate = steps[:i] + [(who, shorter)] + steps[i + 1 :]
                     g = generator.Generator(0, 0)
                     g.relative = True
-                    if g.admissible(list(shorter)) and fails(candidate):
+                    if not is_blocking(shorter) and g.admissible(list(shorter)) and fails(candidate):
                         args, steps = shorter, candidate
                         break
                 else:
@@ -335,6 +392,6 @@ class Checker:
         return steps
 
 
-# Sequences give wrong passwords as often as they like.
-OWN_SETTINGS = [] if support.is_redis() else ["--auth-failures-per-minute", "0"]
+# Sequences give wrong passwords as often as they like. Redis 7.0 has no sets that it calls listpack.
+OWN_SETTINGS = [] if support.is_redis() else ["--auth-failures-per-minute", "0", "--set-max-listpack-entries", "0"]
 COMMON_SETTINGS = ["--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lfu", "--enable-debug-command", "yes", "--proto-max-bulk-len", "1mb"]

@@ -6,6 +6,8 @@ keys. The other steps name what the runner does on a connection of its own that 
   ("sleep", (ms,))        lets a short time to live run out
   ("scan", (db, opts))    a full SCAN iteration, compared as a set
   ("randomkey", (db,))    RANDOMKEY answers an existing key, or nil on both
+  ("spop", (db, key, n))  SPOP removes members that there were, as many on both; the key is then deleted
+  ("scan_elements", (db, command, key))  the same as "scan" over the elements of a key
 
 Two kinds of sequences: absolute ones set no relative time to live, so every expiry is compared exactly; relative ones do.
 """
@@ -32,6 +34,13 @@ ODD_KEYS = [
     b"L" * 70000, "schlüssel".encode(), b"0", b"-1", b"KEY",
 ]  # fmt: skip
 KEYS = [b"k%d" % i for i in range(10)] + [b"user:1", b"user:2", b"user:10", b"a", b"b"]
+# The keys that the commands of a type use most of the time.
+POOLS = {"hash": [b"h0", b"h1", b"h2"], "list": [b"l0", b"l1", b"l2"], "set": [b"s0", b"s1", b"s2"], "zset": [b"z0", b"z1", b"z2"], "geo": [b"g0", b"g1"]}
+TYPED_KEYS = [key for pool in POOLS.values() for key in pool]
+# How the sparse form of a HyperLogLog is cut into runs may differ (differences.py), so no command on strings uses these.
+POOLS["pf"] = [b"pf0", b"pf1", b"pf2"]
+# Sorted sets whose scores are all 0.
+POOLS["lex"] = [b"x0", b"x1"]
 PATTERNS = [
     b"*", b"k*", b"k?", b"k[0-4]", b"k[^0-4]", b"k[4-0]", b"user:*", b"*:1", b"?", b"", b"nosuch", b"\\*", b"\\", b"[", b"k[", b"k[]", b"k[^]",
     b"k[a", b"k\\0", b"**0", b"*k*0*", b"[k]*", b"[^k]*", b"k[\\0]", b"k[0-]", b"[--k]*", b"*[*]*", b"\xff*", b"*\x00*", b"*?*", b"user:[0-9][0-9]",
@@ -87,7 +96,12 @@ class Generator:
         return items[int(self.rng.random() * len(items))]
 
     def key(self):
-        return self.pick(KEYS) if self.rng.random() < 0.93 else self.pick(ODD_KEYS)
+        roll = self.rng.random()
+        return self.pick(KEYS if roll < 0.75 else TYPED_KEYS if roll < 0.93 else ODD_KEYS)
+
+    def of(self, pool):
+        """A key of these, or any."""
+        return self.pick(POOLS[pool]) if self.rng.random() < 0.93 else self.key()
 
     def keys(self, most=4):
         keys = [self.key() for _ in range(self.rng.randint(1, most))]
@@ -207,6 +221,14 @@ class Generator:
             return False
         if name == b"HELLO" and len(args) > 5 and args[2].upper() == b"AUTH":
             return False
+        if not has_its_order(args):
+            return False
+        # What BY finds equal is in any order, which a list would keep.
+        if name == b"SORT" and {b"BY", b"STORE"} <= {arg.upper() for arg in args}:
+            return False
+        # The count of these is how many elements they reply if it is negative.
+        if name in (b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER") and any(re.fullmatch(rb"-[0-9]{4,}", arg) for arg in args[2:]):
+            return False
         ttls = []
         if name in _RELATIVE:
             at, seconds = _RELATIVE[name]
@@ -239,6 +261,8 @@ class Generator:
         for connection in (0, 1):
             if self.chance(0.5):
                 steps.append((connection, (b"HELLO", b"3")))
+        if self.chance(0.4):
+            steps += [("own", (b"CONFIG", b"SET", *pair)) for pair in collection_commands.SMALL_THRESHOLDS]
         connection, left = 0, 0
         while len(steps) < self.length:
             if left <= 0:
@@ -254,7 +278,7 @@ class Generator:
 
     def special(self, steps):
         db = self.pick((b"0", b"0", b"0", b"1", b"9", b"15"))
-        kind = self.rng.randrange(4)
+        kind = self.rng.randrange(6)
         if kind == 0:
             options = []
             if self.chance(0.6):
@@ -262,10 +286,14 @@ class Generator:
             if self.chance(0.6):
                 options += [b"COUNT", self.pick((b"1", b"2", b"10", b"1000", b"100000"))]
             if self.chance(0.2):
-                options += [b"TYPE", self.pick((b"string", b"STRING", b"list"))]
+                options += [b"TYPE", self.pick((b"string", b"STRING", b"list", b"hash", b"set", b"zset", b"stream"))]
             steps.append(("scan", (db, *options)))
         elif kind == 1:
             steps.append(("randomkey", (db,)))
+        elif kind == 4:
+            steps.append(("spop", (db, self.of("set"), self.pick((b"", b"1", b"2", b"5", b"50")))))
+        elif kind == 5:
+            steps.append(("scan_elements", (db, *self.pick(((b"HSCAN", self.of("hash")), (b"SSCAN", self.of("set")), (b"ZSCAN", self.of("zset")))))))
         elif kind == 2:
             self.watch_databases(steps, self.pick((0, 1)))
         else:
@@ -341,6 +369,17 @@ class Generator:
         # Connections 0 and 1 may be in a MULTI, where Pinfold refuses these.
         refused = b" ".join(args[:2]).upper() in REFUSED_INSIDE_MULTI or (args[:1] and args[0].upper() in (b"ACL", b"CONFIG", b"COMMAND"))
         steps.append(("own" if refused else connection, tuple(args)))
+
+
+def has_its_order(args):
+    """Whether commands by the order of members are for sorted sets whose scores are all equal, and these are for no others."""
+    name, lexical = args[0].upper(), {arg.upper() for arg in args}
+    named = [i for i, arg in enumerate(args) if arg in POOLS["lex"]]
+    if name == b"ZADD" and named:
+        return len(args) > 3 and set(args[2::2]) == {b"0"} and named == [1]
+    if b"LEX" in name or (name in (b"ZRANGE", b"ZRANGESTORE") and b"BYLEX" in lexical):
+        return named == [2 if name == b"ZRANGESTORE" else 1]
+    return not named
 
 
 def without_lost_histories(steps):
@@ -1340,3 +1379,6 @@ UNKNOWN = [b"foo", b"GETT", b"nosuch cmd", b"", b" ", b"a\r\nb", b"\x00", b"\xff
 @command(b"", 0.6, mutate=False)
 def _(g):
     return [g.pick(UNKNOWN)] + [g.value() for _ in range(g.rng.choice((0, 1, 2, 3, 10, 40)))]
+
+
+from . import collection_commands  # noqa: E402  (it registers commands, and needs what is above)

@@ -8,6 +8,8 @@ same text, so what differs is how they execute it: keys, replies and their conve
 SAFE = (
     b"GET", b"SET", b"SETNX", b"GETSET", b"GETDEL", b"STRLEN", b"APPEND", b"INCR", b"DECR", b"INCRBY", b"DECRBY", b"INCRBYFLOAT", b"GETRANGE", b"SUBSTR",
     b"SETRANGE", b"MGET", b"MSET", b"MSETNX", b"EXISTS", b"DEL", b"UNLINK", b"TYPE", b"RENAME", b"RENAMENX", b"GETBIT", b"SETBIT", b"BITCOUNT", b"BITPOS",
+    b"HSET", b"HGET", b"HMGET", b"HDEL", b"HEXISTS", b"HLEN", b"HINCRBY", b"LPUSH", b"RPUSH", b"LPOP", b"RPOP", b"LLEN", b"LRANGE", b"LINDEX", b"LSET", b"LREM",
+    b"SADD", b"SREM", b"SISMEMBER", b"SCARD", b"SINTERCARD", b"ZADD", b"ZREM", b"ZCARD", b"ZRANK", b"ZCOUNT", b"ZRANGEBYLEX", b"PFADD", b"PFCOUNT",
     b"BITOP", b"BITFIELD_RO", b"PERSIST", b"TTL", b"EXPIRETIME", b"ECHO", b"PING", b"SELECT", b"TOUCH", b"LCS", b"",
 )  # fmt: skip
 # Redis 7.0 crashes at an error that is a table without a text.

@@ -187,6 +187,7 @@ class Server {
     follow(Id::max_leases, [this](std::int64_t n) { engine_.cache.max_leases.store(static_cast<std::uint64_t>(n)); });
     follow(Id::max_lease_waiters, [this](std::int64_t n) { engine_.cache.max_waiters.store(static_cast<std::uint64_t>(n)); });
     follow(Id::negative_memory, [this](std::int64_t n) { engine_.cache.negative_percent.store(static_cast<unsigned>(n)); });
+    follow(Id::max_collection_memory, [this](std::int64_t n) { keyspace_.limit_collections(n > 0 ? static_cast<std::uint64_t>(n) : 0); });
     follow(Id::serve_stale, [this](std::int64_t n) { keyspace_.set_serve_stale(n != 0); });
     follow(Id::tracking_table_max_keys, [this](std::int64_t n) { engine_.cache.tracking.max_keys.store(static_cast<std::uint64_t>(n)); });
     allowed_ = keyspace_.memory().limit();

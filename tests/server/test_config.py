@@ -63,7 +63,7 @@ def test_a_wrong_set_is_explained(client, args, error):
 
 
 @only_pinfold
-@pytest.mark.parametrize("name", ["list-max-listpack-size", "repl-backlog-size"])
+@pytest.mark.parametrize("name", ["stream-node-max-bytes", "repl-backlog-size"])
 def test_settings_of_what_there_is_not_are_unknown(client, name):
     """So that nobody believes to have set them; clients that set them get the error that Redis has for a name it does not know."""
     assert client.call("CONFIG", "SET", name, "no") == f"ERR Unknown option or number of arguments for CONFIG SET - '{name}'"

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/task.hpp"
@@ -44,5 +45,17 @@ Outcome reply_items(Call& call, const store::Tree& tree, const ItemsReply& what)
 /// For a snapshot that is the command's own (what it has cut out of a collection): it is freed in pieces afterwards. Not inside EXEC if
 /// there are more than most_locked_items_of().
 Outcome reply_items(Call& call, store::Tree&& tree, const ItemsReply& what);
+
+/// The same for a task that does more than reply: writes the header and the items of a snapshot in pieces, and frees it.
+class ItemsInPieces {
+ public:
+  ItemsInPieces(store::Tree&& tree, const ItemsReply& what) : tree_(std::move(tree)), what_(what) {}
+  /// Writes the next piece. What the step of the task returns.
+  Outcome step(Call& call, Task& task);
+
+ private:
+  store::Tree tree_;
+  ItemsReply what_;
+};
 
 }  // namespace pinfold::command

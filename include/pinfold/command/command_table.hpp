@@ -80,6 +80,9 @@ enum class KeyUse : std::uint8_t {
   remove,  // RM DELETE
   take,    // RW ACCESS DELETE
   lease,   // RW UPDATE: changes the key's lease, never its entry
+  shrink,  // RW DELETE: removes elements of the value, and returns none
+  count,   // RW ACCESS: reads, and may keep in the value what it has found out
+  merge,   // RW ACCESS INSERT: adds to what the value has
   // These two depend on the arguments: key_use() tells which use it is.
   set_get,   // SET: `modify` with GET or with a condition on the value, otherwise `write`
   bitfield,  // BITFIELD: `read` if all operations are GET, otherwise `modify`

@@ -18,6 +18,7 @@ std::span<const Row> blocking_list_commands();
 std::span<const Row> set_commands();
 std::span<const Row> set_algebra_commands();
 std::span<const Row> sorted_set_commands();
+std::span<const Row> blocking_sorted_set_commands();
 std::span<const Row> sorted_set_range_commands();
 std::span<const Row> sorted_set_algebra_commands();
 std::span<const Row> geo_commands();

@@ -36,6 +36,9 @@ constexpr security::Access access_of(KeyUse use) {
       Access::write,  // remove
       Access::both,   // take
       Access::write,  // lease
+      Access::write,  // shrink
+      Access::read,   // count
+      Access::both,   // merge
       Access::both,   // set_get
       Access::both,   // bitfield
   };

@@ -78,8 +78,8 @@ class Collection {
 
   BlockHeap* heap_ = nullptr;
   std::atomic<std::uint32_t> references_{1};
-  std::atomic<std::int32_t> stores_{0};     // entries that refer to it
-  std::atomic<std::int64_t> loose_{0};      // the bytes that it has reported as loose
+  std::atomic<std::int32_t> stores_{0};  // entries that refer to it
+  std::atomic<std::int64_t> loose_{0};   // the bytes that it has reported as loose
   std::atomic<bool> wipe_when_freed_{false};
   Type type_ = Type::list;
   Handle link_;  // of Leftovers

@@ -81,6 +81,8 @@ class Database {
 
   /// Whether the rules allow a value of this size in bytes. put() asks this by itself.
   bool accepts(const Key& key, std::size_t bytes) const;
+  /// Stored::done if a collection of this size in bytes may be stored under `key`, otherwise why not.
+  Stored accepts_collection(const Key& key, std::size_t bytes) const;
   /// Stores `text` under `key` and replaces the old value of any type. `text` may lie in this shard only if it is the value of
   /// another key.
   Stored put(const Key& key, std::string_view text, const PutOptions& options = {});

@@ -228,6 +228,9 @@ class Keyspace {
   /// Sets the memory limit (0: none). If more is in use, the background worker evicts the difference in small steps. Meanwhile
   /// a request makes room for its own bytes only.
   void set_max_memory(std::uint64_t bytes);
+  /// How many bytes one collection may take; 0: no limit.
+  std::uint64_t most_of_collection() const { return most_of_collection_.load(std::memory_order_relaxed); }
+  void limit_collections(std::uint64_t bytes) { most_of_collection_.store(bytes, std::memory_order_relaxed); }
   eviction::Kind policy() const { return policy_.kind.load(std::memory_order_relaxed); }
   /// Sets the eviction policy. Entries stay in their queues. Each table takes the policy over when it next writes or evicts.
   void set_policy(eviction::Kind policy);
@@ -401,6 +404,7 @@ class Keyspace {
   std::unique_ptr<SegmentPool> pool_;
   TagMarks tag_marks_;  // outlives all tables
   std::atomic<Sleeper*> background_{nullptr};
+  std::atomic<std::uint64_t> most_of_collection_{0};
   std::atomic<std::int64_t> measurement_asked_us_{0};
   std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data when the background last found that nothing more could be evicted
   std::mutex to_free_mutex_;

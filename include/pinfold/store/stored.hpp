@@ -15,6 +15,8 @@ class [[nodiscard]] Stored {
   static const Stored no_memory;
   /// The value is larger than the rules allow (WriteRules).
   static const Stored too_large;
+  /// The collection would take more than one may (Keyspace::limit_collections).
+  static const Stored collection_too_large;
   /// The caller has to make the block that Growth describes, with nothing locked, and then try again.
   static const Stored must_prepare;
   /// Copying the value would take longer than a shard may be locked, and the caller cannot wait for a block (Growth::may_wait).
@@ -31,7 +33,7 @@ class [[nodiscard]] Stored {
   constexpr std::uint64_t bytes() const { return word_ >> kind_bits; }
 
  private:
-  enum class Kind : std::uint64_t { done, no_memory, too_large, must_prepare, takes_too_long, needs_room };
+  enum class Kind : std::uint64_t { done, no_memory, too_large, collection_too_large, must_prepare, takes_too_long, needs_room };
   constexpr explicit Stored(Kind kind, std::uint64_t bytes = 0) : word_(static_cast<std::uint64_t>(kind) | bytes << kind_bits) {}
   constexpr Kind kind() const { return static_cast<Kind>(word_ & ((1U << kind_bits) - 1)); }
 
@@ -42,6 +44,7 @@ class [[nodiscard]] Stored {
 inline constexpr Stored Stored::done{Kind::done};
 inline constexpr Stored Stored::no_memory{Kind::no_memory};
 inline constexpr Stored Stored::too_large{Kind::too_large};
+inline constexpr Stored Stored::collection_too_large{Kind::collection_too_large};
 inline constexpr Stored Stored::must_prepare{Kind::must_prepare};
 inline constexpr Stored Stored::takes_too_long{Kind::takes_too_long};
 

@@ -238,6 +238,9 @@ class Tree {
   /// Takes the items from `from` up to and without `to` out of a list or scored tree. They are a tree of their own then. Visits and
   /// copies O(log items) nodes, however many items they are. Nothing if there is no memory.
   std::optional<Tree> cut(std::uint64_t from, std::uint64_t to);
+  /// Puts the items of another list or scored tree behind those that there are; `other` is empty then. In a scored tree they must belong
+  /// there, or it can be read and cut by position only (Collection::debt).
+  bool append(Tree& other);
 
   // --- for tests ---
 
@@ -303,7 +306,6 @@ class Tree {
   struct Part;
   bool slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& part);
   std::optional<Tree> part(std::uint64_t from, std::uint64_t to);
-  bool append(Tree& other);
   bool attach(Tree& other, bool behind);
   void mend(std::uint64_t position);
 

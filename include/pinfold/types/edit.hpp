@@ -27,7 +27,7 @@ namespace pinfold::types {
 /// What OBJECT ENCODING makes of a collection: the settings hash-max-listpack-entries and so on. A collection that has passed a
 /// threshold keeps its larger name, as in Redis.
 struct Thresholds {
-  std::uint64_t hash_entries = 128;
+  std::uint64_t hash_entries = 512;
   std::uint64_t hash_value = 64;  // bytes, as all that end in `value`
   std::uint64_t set_numbers = 512;
   std::uint64_t set_entries = 128;

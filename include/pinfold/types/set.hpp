@@ -97,7 +97,8 @@ class SetDraft {
   bool become_tree();
   /// If it is destroyed as a large tree, that is freed later. After become_tree().
   void free_in(store::Leftovers& leftovers) { tree_.free_in(leftovers); }
-  void expect(std::uint64_t members) { name_ = named_for(name_, members, thresholds_); }
+  /// Up to so many members are to be added, of which this one is the first. Redis guesses the name by that.
+  void expect(const store::PackedElement& first, std::uint64_t members);
 
   enum class Added : std::uint8_t { yes, no, no_memory };
   Added add(store::PackedElement& member);

@@ -2,6 +2,7 @@
 // here, with a type that only tests have (support/toy_type.hpp).
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -82,6 +83,125 @@ const std::vector<Request> for_strings = {
     {{"MSETEX", "2", "new", "x", "k", "x", "NX"}, ":0\r\n"},
 };
 
+// Commands on collections of a type, and on strings that have a format.
+const std::vector<Request> for_collections = {
+    {{"BLMOVE", "k", "new", "LEFT", "RIGHT", "0.01"}, wrong_type},
+    {{"BLMPOP", "0.01", "1", "k", "LEFT"}, wrong_type},
+    {{"BLPOP", "new", "k", "0.01"}, wrong_type},
+    {{"BRPOP", "k", "0.01"}, wrong_type},
+    {{"BRPOPLPUSH", "k", "new", "0.01"}, wrong_type},
+    {{"BZMPOP", "0.01", "1", "k", "MIN"}, wrong_type},
+    {{"BZPOPMAX", "new", "k", "0.01"}, wrong_type},
+    {{"BZPOPMIN", "k", "0.01"}, wrong_type},
+    {{"GEOADD", "k", "1", "2", "a"}, wrong_type},
+    {{"GEODIST", "k", "a", "b"}, wrong_type},
+    {{"GEOHASH", "k", "a"}, wrong_type},
+    {{"GEOPOS", "k", "a"}, wrong_type},
+    {{"GEORADIUS", "k", "1", "2", "3", "km"}, wrong_type},
+    {{"GEORADIUS", "k", "1", "2", "3", "km", "STORE", "new"}, wrong_type},
+    {{"GEORADIUS_RO", "k", "1", "2", "3", "km"}, wrong_type},
+    {{"GEORADIUSBYMEMBER", "k", "a", "3", "km"}, wrong_type},
+    {{"GEORADIUSBYMEMBER_RO", "k", "a", "3", "km"}, wrong_type},
+    {{"GEOSEARCH", "k", "FROMLONLAT", "1", "2", "BYRADIUS", "3", "km"}, wrong_type},
+    {{"GEOSEARCHSTORE", "new", "k", "FROMLONLAT", "1", "2", "BYRADIUS", "3", "km"}, wrong_type},
+    {{"HDEL", "k", "f"}, wrong_type},
+    {{"HEXISTS", "k", "f"}, wrong_type},
+    {{"HGET", "k", "f"}, wrong_type},
+    {{"HGETALL", "k"}, wrong_type},
+    {{"HGETDEL", "k", "FIELDS", "1", "f"}, wrong_type},
+    {{"HINCRBY", "k", "f", "1"}, wrong_type},
+    {{"HINCRBYFLOAT", "k", "f", "1"}, wrong_type},
+    {{"HKEYS", "k"}, wrong_type},
+    {{"HLEN", "k"}, wrong_type},
+    {{"HMGET", "k", "f"}, wrong_type},
+    {{"HMSET", "k", "f", "v"}, wrong_type},
+    {{"HRANDFIELD", "k"}, wrong_type},
+    {{"HSCAN", "k", "0"}, wrong_type},
+    {{"HSET", "k", "f", "v"}, wrong_type},
+    {{"HSETNX", "k", "f", "v"}, wrong_type},
+    {{"HSTRLEN", "k", "f"}, wrong_type},
+    {{"HVALS", "k"}, wrong_type},
+    {{"LINDEX", "k", "0"}, wrong_type},
+    {{"LINSERT", "k", "BEFORE", "a", "b"}, wrong_type},
+    {{"LLEN", "k"}, wrong_type},
+    {{"LMOVE", "k", "new", "LEFT", "RIGHT"}, wrong_type},
+    {{"LMPOP", "2", "new", "k", "LEFT"}, wrong_type},
+    {{"LPOP", "k"}, wrong_type},
+    {{"LPOP", "k", "2"}, wrong_type},
+    {{"LPOS", "k", "a"}, wrong_type},
+    {{"LPUSH", "k", "x"}, wrong_type},
+    {{"LPUSHX", "k", "x"}, wrong_type},
+    {{"LRANGE", "k", "0", "-1"}, wrong_type},
+    {{"LREM", "k", "0", "x"}, wrong_type},
+    {{"LSET", "k", "0", "x"}, wrong_type},
+    {{"LTRIM", "k", "0", "-1"}, wrong_type},
+    {{"PFADD", "k", "x"}, wrong_type},
+    {{"PFCOUNT", "k"}, wrong_type},
+    {{"PFCOUNT", "new", "k"}, wrong_type},
+    {{"PFDEBUG", "ENCODING", "k"}, wrong_type},
+    {{"PFMERGE", "k"}, wrong_type},
+    {{"PFMERGE", "new", "k"}, wrong_type},
+    {{"RPOP", "k"}, wrong_type},
+    {{"RPOPLPUSH", "k", "new"}, wrong_type},
+    {{"RPUSH", "k", "x"}, wrong_type},
+    {{"RPUSHX", "k", "x"}, wrong_type},
+    {{"SADD", "k", "x"}, wrong_type},
+    {{"SCARD", "k"}, wrong_type},
+    {{"SDIFF", "new", "k"}, wrong_type},
+    {{"SDIFFSTORE", "new", "k"}, wrong_type},
+    {{"SINTER", "k", "s"}, wrong_type},
+    {{"SINTERCARD", "2", "new", "k"}, wrong_type},
+    {{"SINTERSTORE", "new", "k"}, wrong_type},
+    {{"SISMEMBER", "k", "x"}, wrong_type},
+    {{"SMEMBERS", "k"}, wrong_type},
+    {{"SMISMEMBER", "k", "x"}, wrong_type},
+    {{"SMOVE", "k", "new", "x"}, wrong_type},
+    {{"SORT", "k"}, wrong_type},
+    {{"SORT", "k", "STORE", "new"}, wrong_type},
+    {{"SORT_RO", "k"}, wrong_type},
+    {{"SPOP", "k"}, wrong_type},
+    {{"SPOP", "k", "2"}, wrong_type},
+    {{"SRANDMEMBER", "k"}, wrong_type},
+    {{"SRANDMEMBER", "k", "-2"}, wrong_type},
+    {{"SREM", "k", "x"}, wrong_type},
+    {{"SSCAN", "k", "0"}, wrong_type},
+    {{"SUNION", "new", "k"}, wrong_type},
+    {{"SUNIONSTORE", "new", "k"}, wrong_type},
+    {{"ZADD", "k", "1", "a"}, wrong_type},
+    {{"ZADD", "k", "INCR", "1", "a"}, wrong_type},
+    {{"ZCARD", "k"}, wrong_type},
+    {{"ZCOUNT", "k", "0", "1"}, wrong_type},
+    {{"ZDIFF", "1", "k"}, wrong_type},
+    {{"ZDIFFSTORE", "new", "1", "k"}, wrong_type},
+    {{"ZINCRBY", "k", "1", "a"}, wrong_type},
+    {{"ZINTER", "1", "k"}, wrong_type},
+    {{"ZINTERCARD", "1", "k"}, wrong_type},
+    {{"ZINTERSTORE", "new", "1", "k"}, wrong_type},
+    {{"ZLEXCOUNT", "k", "-", "+"}, wrong_type},
+    {{"ZMPOP", "2", "new", "k", "MAX"}, wrong_type},
+    {{"ZMSCORE", "k", "a"}, wrong_type},
+    {{"ZPOPMAX", "k"}, wrong_type},
+    {{"ZPOPMIN", "k", "2"}, wrong_type},
+    {{"ZRANDMEMBER", "k"}, wrong_type},
+    {{"ZRANGE", "k", "0", "-1"}, wrong_type},
+    {{"ZRANGEBYLEX", "k", "-", "+"}, wrong_type},
+    {{"ZRANGEBYSCORE", "k", "0", "1"}, wrong_type},
+    {{"ZRANGESTORE", "new", "k", "0", "-1"}, wrong_type},
+    {{"ZRANK", "k", "a"}, wrong_type},
+    {{"ZREM", "k", "a"}, wrong_type},
+    {{"ZREMRANGEBYLEX", "k", "-", "+"}, wrong_type},
+    {{"ZREMRANGEBYRANK", "k", "0", "-1"}, wrong_type},
+    {{"ZREMRANGEBYSCORE", "k", "0", "1"}, wrong_type},
+    {{"ZREVRANGE", "k", "0", "-1"}, wrong_type},
+    {{"ZREVRANGEBYLEX", "k", "+", "-"}, wrong_type},
+    {{"ZREVRANGEBYSCORE", "k", "1", "0"}, wrong_type},
+    {{"ZREVRANK", "k", "a"}, wrong_type},
+    {{"ZSCAN", "k", "0"}, wrong_type},
+    {{"ZSCORE", "k", "a"}, wrong_type},
+    {{"ZUNION", "1", "k"}, wrong_type},
+    {{"ZUNIONSTORE", "new", "1", "k"}, wrong_type},
+};
+
 // Commands on keys whatever their values, and those that overwrite them.
 const std::vector<Request> for_any = {
     {{"CACHE.ABSENT", "k"}, "+OK\r\n"},
@@ -128,6 +248,18 @@ const std::vector<Request> for_any = {
     {{"SET", "k", "x", "XX"}, "+OK\r\n"},
     {{"SET", "k", "x", "KEEPTTL"}, "+OK\r\n"},
     {{"SETEX", "k", "100", "x"}, "+OK\r\n"},
+    // A result without elements removes what was there.
+    {{"GEOSEARCHSTORE", "k", "new", "FROMLONLAT", "1", "2", "BYRADIUS", "3", "km"}, ":0\r\n"},
+    {{"GEORADIUS", "new", "1", "2", "3", "km", "STORE", "k"}, ":0\r\n"},
+    {{"GEORADIUSBYMEMBER", "new", "a", "3", "km", "STORE", "k"}, ":0\r\n"},
+    {{"SDIFFSTORE", "k", "new"}, ":0\r\n"},
+    {{"SINTERSTORE", "k", "new"}, ":0\r\n"},
+    {{"SORT", "new", "STORE", "k"}, ":0\r\n"},
+    {{"SUNIONSTORE", "k", "new"}, ":0\r\n"},
+    {{"ZDIFFSTORE", "k", "1", "new"}, ":0\r\n"},
+    {{"ZINTERSTORE", "k", "1", "new"}, ":0\r\n"},
+    {{"ZRANGESTORE", "k", "new", "0", "-1"}, ":0\r\n"},
+    {{"ZUNIONSTORE", "k", "1", "new"}, ":0\r\n"},
     {{"TOUCH", "k"}, ":1\r\n"},
     {{"TTL", "k"}, ":-1\r\n"},
     {{"TYPE", "k"}, "+toy\r\n"},
@@ -158,6 +290,7 @@ struct TypedServer {
     return value->handle() ? toy::text_of(value->handle()) : std::string(value->text);
   }
   void begin(Client& client, bool packed) {
+    server.set(pinfold::config::Id::enable_debug_command, "yes");
     client.run("FLUSHALL");
     client.run("SET", "s", "text");
     put("k", packed);
@@ -182,7 +315,7 @@ std::string shown(const Request& request) {
 
 TEST_CASE("types: every command that has keys says here what it answers about a value of another type") {
   std::set<std::string_view> known;
-  for (const auto* requests : {&for_strings, &for_any}) {
+  for (const auto* requests : {&for_strings, &for_collections, &for_any}) {
     for (const Request& request : *requests) {
       const Row* const row = find_command(request.words);
       INFO(shown(request));
@@ -198,11 +331,12 @@ TEST_CASE("types: every command that has keys says here what it answers about a 
   }
 }
 
-TEST_CASE("types: what is for strings answers WRONGTYPE, as Redis does, and changes nothing") {
+TEST_CASE("types: what is for one type answers WRONGTYPE to others, as Redis does, and changes nothing") {
+  const auto& requests = GENERATE_REF(std::cref(for_strings), std::cref(for_collections)).get();
   TypedServer typed;
   Client client(typed.server);
   for (const bool packed : {false, true}) {
-    for (const Request& request : for_strings) {
+    for (const Request& request : requests) {
       INFO(shown(request) << (packed ? "(packed)" : "(outside of the log)"));
       typed.begin(client, packed);
       const std::string reply = client.run_all(request.words);
@@ -218,9 +352,10 @@ TEST_CASE("types: what is for strings answers WRONGTYPE, as Redis does, and chan
 }
 
 TEST_CASE("types: the same inside EXEC, command for command") {
+  const auto& requests = GENERATE_REF(std::cref(for_strings), std::cref(for_collections)).get();
   TypedServer typed;
   Client client(typed.server);
-  for (const Request& request : for_strings) {
+  for (const Request& request : requests) {
     INFO(shown(request));
     typed.begin(client, false);
     client.run("MULTI");
