@@ -16,12 +16,13 @@ namespace {
 using Node = Tree::Node;
 
 // How full a leaf becomes before it is cut in two. A leaf of items in no order is read from its start for every look-up, so it is shorter.
+// With 248 items of 2, 4 or 6 bytes a leaf fills its block.
 struct Limits {
   unsigned bytes;
   unsigned items;
 };
 constexpr Limits limits_of(TreeKind kind) {
-  constexpr Limits in_order{Node::most_size - Node::header, 256};
+  constexpr Limits in_order{Node::most_size - Node::header, 248};
   constexpr Limits unordered{Node::most_size / 2 - Node::header, 128};
   return by_hash(kind) ? unordered : in_order;
 }
@@ -375,8 +376,11 @@ bool Tree::cut_leaf(Path& path, bool replaced, std::string_view item) {
 // Puts an item into a new leaf, in front of the tree or behind it.
 bool Tree::add_end_leaf(Path& path, bool behind, std::string_view item) {
   if (!make_room(path, 1)) return false;
-  constexpr std::uint64_t large = 32 * 1024;  // who has grown so far is expected to fill the leaf
-  Node* const leaf = Node::make(*heap_, kind_, 0, memory_ > large ? Node::most_size : Node::header + item.size());
+  // Who has grown so far is expected to fill this leaf like the one beside it.
+  constexpr std::uint64_t large = 32 * 1024;
+  const Node& beside = *path.steps_[path.height_ - 1].node;
+  const std::size_t bytes = memory_ > large ? std::max<std::size_t>(item.size(), beside.used()) : item.size();
+  Node* const leaf = Node::make(*heap_, kind_, 0, Node::header + bytes);
   if (leaf == nullptr) return false;
   leaf->append(item, 1);
   if (!behind) leaf->move_to_end();
@@ -385,11 +389,10 @@ bool Tree::add_end_leaf(Path& path, bool behind, std::string_view item) {
   const Path::Step& above = path.steps_[path.height_ - 2];
   Node::Child child{leaf, 1, leaf->size() + blocks};
   if (kind_ == TreeKind::scored) {
-    const Node& other = *path.steps_[path.height_ - 1].node;
     if (behind) {
       child.key = scored_key_of(item.data());
     } else {
-      above.node->set_key(kind_, 0, scored_key_of(other.at(other.begin)));
+      above.node->set_key(kind_, 0, scored_key_of(beside.at(beside.begin)));
     }
   }
   above.node->insert_child(kind_, behind ? above.slot + 1 : above.slot, child);

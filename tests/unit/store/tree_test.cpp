@@ -482,7 +482,7 @@ struct Numbers {
   Tree tree;
 };
 
-constexpr std::int64_t many = 300'000;
+constexpr std::int64_t many = 150'000;
 constexpr TreeKind some_kinds[] = {TreeKind::list, TreeKind::set, TreeKind::scored};
 
 }  // namespace
@@ -498,10 +498,8 @@ TEST_CASE("tree: what is built in order is nearly full") {
         bytes += PackedElement(number).packed().size() + (kind == TreeKind::scored ? sizeof(double) : 0);
       }
       CAPTURE(forwards, static_cast<int>(kind), static_cast<double>(numbers.tree.memory()) / static_cast<double>(bytes));
-      // A leaf has at most 256 items, and a short leaf of a set many bytes that it does not need.
-      if (kind == TreeKind::scored) CHECK(numbers.tree.memory() < bytes * 107 / 100);
-      if (kind == TreeKind::list) CHECK(numbers.tree.memory() < bytes * 2);
-      CHECK(numbers.tree.memory() < bytes * 3);
+      // A set comes in no order. The leaves of its numbers have much room for what they may still get.
+      CHECK(numbers.tree.memory() < (kind == TreeKind::set ? bytes * 3 : bytes * 107 / 100));
     }
   }
 }
@@ -530,8 +528,8 @@ TEST_CASE("tree: the work of a change does not depend on how large the tree is")
     CAPTURE(static_cast<int>(kind));
     CHECK(most.entries <= 300);
     CHECK(most.bytes <= 24 * 1024);
-    CHECK(most.nodes <= 20);
-    CHECK(most.allocations <= 12);
+    CHECK(most.allocations <= 8);
+    CHECK(most.nodes <= 8 * 11 + 10);  // an allocation visits 11
   }
 }
 
