@@ -58,11 +58,11 @@ class Found {
   Found(Call& call, const CollectionScan& scan, ScanWriter write)
       : call_(call), scan_(scan), write_(write), reply_(output_, call.reply.protocol()) {}
 
-  // Returns false if the budget of EXEC does not allow to compare the item.
-  bool add(const char* item) {
+  // `element`: that of the item which is compared. Returns false if the budget of EXEC does not allow that.
+  bool add(const char* item, const char* element) {
     if (scan_.pattern != nullptr) {
       store::Element::Digits digits;
-      const std::string_view text = store::Element(item).text(digits);
+      const std::string_view text = store::Element(element).text(digits);
       const std::uint64_t most = scan_.pattern->most_compared(text);
       if (call_.in_transaction && most > call_.session.group->budget.bytes_left()) return false;
       if (!scan_.pattern->matches(text)) return true;
@@ -92,9 +92,10 @@ class Found {
 resp::Written scan_items(Call& call, const CollectionScan& scan, const ScannedItems& items, ScanWriter write) {
   Found found(call, scan, write);
   std::uint64_t visited = 0;
+  const std::size_t before_element = items.kind == store::TreeKind::scored ? sizeof(double) : 0;
   const char* const end = items.bytes.data() + items.bytes.size();
   for (const char* item = items.bytes.data(); item != end; item += store::item_size(items.kind, item), ++visited) {
-    if (!found.add(item)) return refuse_beyond_budget(call);
+    if (!found.add(item, item + before_element)) return refuse_beyond_budget(call);
   }
   work::entries(visited);
   return found.reply(0);
@@ -116,7 +117,7 @@ resp::Written scan_tree(Call& call, const CollectionScan& scan, const store::Tre
     const std::uint64_t begin = tree.position_of(path);
     const std::uint64_t end = cursor == 0 ? tree.size() : tree.position_of(tree.from_hash(cursor));
     bool allowed = true;
-    visited += tree.visit(path, end - begin, [&](const char* item) { return allowed = found.add(item); });
+    visited += tree.visit(path, end - begin, [&](const char* item) { return allowed = found.add(item, item); });
     if (!allowed) return refuse_beyond_budget(call);
   } while (cursor != 0 && visited < std::min(scan.count, most.items) && found.bytes() < most.bytes);
   return found.reply(cursor);

@@ -249,9 +249,6 @@ std::string wrong_source_count(const Row& row, Args args, std::size_t at) {
 }
 std::string wrong_sources(const Row& row, Args args) { return wrong_source_count(row, args, 1); }
 std::string wrong_stored_sources(const Row& row, Args args) { return wrong_source_count(row, args, 2); }
-std::string wrong_counted_sources(const Row& /*row*/, Args args) {
-  return key_count_error(args, 1, "ERR Number of keys can't be greater than number of args");
-}
 
 // clang-format off
 constexpr Row kRows[] = {
@@ -279,7 +276,7 @@ constexpr Row kRows[] = {
      .syntax = "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]"},
     {.name = "zintercard", .handler = zintercard, .arity = -3,
      .flags = kReadOnly | kMovableKeys | kBeyondNamed, .categories = kSortedSet,
-     .keys = {KeySpec::counted(KeyUse::read, 1, wrong_counted_sources)},
+     .keys = {KeySpec::counted(KeyUse::read, 1, wrong_sources)},
      .group = "sorted-set", .since = "7.0.0",
      .complexity = "O(N*K*log(M)) for N members of the smallest of K sets with up to M members.",
      .summary = "Counts the members that all of some sets have.",
