@@ -246,8 +246,8 @@ class SearchAndAct final : public PreparedWrite {
 
   // The copy takes the place of the list.
   Outcome replace(Call& call, ListEdit& list) {
-    auto* const copy = static_cast<Collection*>(copy_.detach().raw());
-    const Stored stored = list.replace(copy);
+    const bool emptied = Collection::of(copy_.get()).size() == 0;
+    const Stored stored = emptied ? list.keep({}) : list.replace(static_cast<Collection*>(copy_.detach().raw()));
     return stored ? call.reply.integer(static_cast<std::int64_t>(found_.size())) : call.refused(stored);
   }
 

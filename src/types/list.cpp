@@ -250,7 +250,9 @@ Stored ListEdit::set(std::uint64_t position, std::string_view text, Blob block) 
   };
   if (!packed()) {
     if (const Stored refused = edit_.may_grow(text.size()); !refused) return refused;
-    return change_tree(form_after(false, size(), tree().memory() + text.size()), replace);
+    const Element before = at(position);
+    const std::uint64_t freed = before.is_block() ? before.text_size() : 0;
+    return change_tree(form_after(false, size(), tree().memory() - freed + text.size()), replace);
   }
   RunBuffer& run = RunBuffer::scratch();
   run.assign(edit_.bytes());
