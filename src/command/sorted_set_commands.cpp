@@ -177,7 +177,10 @@ Outcome pop_from_end(Call& call, bool highest) {
     if (!given || *given < 0) return call.reply.error("ERR value is out of range, must be positive");
     count = *given;
   }
-  if (count == 0) return call.reply.array(0);
+  if (count == 0) {
+    read_sorted_set(call, call.key());  // for the error if it is of another type
+    return call.reply.array(0);
+  }
   ScoredPop pop{.highest = highest, .count = static_cast<std::uint64_t>(count)};
   if (counted) pop.how = scored_reply(call, true);
   const auto popped = pop_scored(call, call.key(), pop);

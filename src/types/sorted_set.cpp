@@ -24,6 +24,9 @@ constexpr std::uint64_t paid_by_write = 64;
 
 // --- items ---
 
+// A set that is called listpack has no negative zero, as in Redis.
+double without_minus(double score) { return score + 0.0; }
+
 // A score and a member, as they lie in a run or a tree.
 class PackedItem {
  public:
@@ -200,7 +203,7 @@ class Adding {
     if (verdict == Verdict::add && !has_room(buffer, member)) return false;
     if (!note(added_, verdict, score)) return true;
     if (found) erase_from(buffer, found->item);
-    insert_into(buffer, score, member);
+    insert_into(buffer, large_name_ ? score : without_minus(score), member);
     if (verdict == Verdict::add) note_size(buffer.count(), addition.member.size());
     changed_ = true;
     return true;
@@ -482,7 +485,7 @@ bool pay_debt(Collection& set, std::uint64_t most) {
 
 bool SortedSetBuilder::add(const Element& member, double score, std::uint64_t hash) {
   named_large_ = named_large_ || size_ + 1 > thresholds_.zset_entries || member.text_size() > thresholds_.zset_value;
-  const PackedItem item(score, member.packed());
+  const PackedItem item(named_large_ ? score : without_minus(score), member.packed());
   const std::string_view bytes = item.bytes();
   if (!large_ && (member.is_block() || size_ == most_packed_items || used_ + bytes.size() > run_.size()) && !enlarge()) return false;
   if (!large_) {
