@@ -345,8 +345,6 @@ class LcsTask : public Task {
 };
 
 Outcome lcs_command(Call& call) {
-  const auto options = parse(call);
-  if (!options) return Outcome::done;
   store::Database db = call.db();
   const auto access = store::Access::read().of_any_type();  // the error is one of its own
   const auto first = db.find(call.key(0), access);
@@ -354,6 +352,8 @@ Outcome lcs_command(Call& call) {
   if ((first && !first->is_string()) || (second && !second->is_string())) {
     return call.reply.error("ERR The specified keys must contain string values");
   }
+  const auto options = parse(call);
+  if (!options) return Outcome::done;
   const std::string_view a = first ? first->text : std::string_view();
   const std::string_view b = second ? second->text : std::string_view();
   if (refuse_sizes(call, a, b)) return Outcome::done;

@@ -259,7 +259,11 @@ class Before {
 std::optional<double> parse_weight(std::string_view text) {
   if (text.empty()) return 0;
   const auto number = parse_real(text);
-  return number ? std::optional(static_cast<double>(*number)) : std::nullopt;
+  if (!number) return std::nullopt;
+  // One that a double cannot hold, because it is too large or too near to zero, is none.
+  const auto weight = static_cast<double>(*number);
+  const bool fits = *number == 0 || std::isinf(*number) || std::isnormal(weight);
+  return fits ? std::optional(weight) : std::nullopt;
 }
 
 bool is_in_script(const Call& call) { return call.session.group != nullptr && call.session.group->in_script; }

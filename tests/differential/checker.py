@@ -65,6 +65,7 @@ class Run:
         self.connections = {}
         self.queues = {0: None, 1: None, "own": None}  # the commands that MULTI has queued
         self.replies = 0
+        self.has_sorted = False
 
     def pair(self, who):
         if who not in self.connections:
@@ -127,6 +128,7 @@ class Run:
     def track(self, who, args, reply):
         """Follows MULTI on a connection; returns the queued commands when this reply is their EXEC's."""
         queue = self.queues[who]
+        self.has_sorted |= args[0].upper() in (b"SORT", b"SORT_RO")
         if queue is None:
             if reply == b"+OK\r\n" and args[0].upper() == b"MULTI":
                 self.queues[who] = []

@@ -269,7 +269,8 @@ def deleted(client, kind, size):
 def without_some(client, kind, size):
     alive(client, kind, size)
     for i in range(3):
-        client.pipeline([kind.remove(f"user:{i}", name) for name in names(size, SECRET + b"-%d")[::2]])
+        for start in range(0, size, 400):
+            client.pipeline([kind.remove(f"user:{i}", name) for name in names(size, SECRET + b"-%d")[start : start + 400 : 2]])
 
 
 def copied(client, kind, size):
@@ -293,7 +294,9 @@ def overwritten(client, kind, size):
 
 def removed_until_empty(client, kind, size):
     alive(client, kind, size)
-    client.pipeline([kind.remove("user:0", name) for name in names(size, SECRET + b"-%d")])
+    requests = [kind.remove("user:0", name) for name in names(size, SECRET + b"-%d")]
+    for start in range(0, size, 200):
+        client.pipeline(requests[start : start + 200])
 
 
 WAYS = [alive, deleted, without_some, copied, with_large_elements, overwritten, removed_until_empty]
@@ -307,12 +310,17 @@ def test_sync_leaves_no_bytes(start, kind, count, write):
     """No byte of the elements, of those that were removed, or of memory waiting to be used again is then in the store."""
     server = start("--maxmemory", "256mb")
     with server.connect() as connection:
-        # Buffers of connections hold the last requests, but are not the store's: they grow first, and then are filled with these.
-        for _ in range(50):
-            connection.call("ECHO", "x" * 30_000)
+        # Buffers of connections, and what commands need while they are executed, hold the last requests, but are not the store's: they
+        # grow first, and then are filled with these.
+        def fill_buffers():
+            for i in range(20):
+                connection.call("ECHO", "x" * 30_000)
+                fill(connection, kind, f"other:{i}", names(1000, b"nothing to see 0-%d"))
+                connection.pipeline([kind.remove(f"other:{i}", b"nothing to see 0-%d" % n) for n in range(10)])
+
+        fill_buffers()
         write(connection, kind, count)
-        for _ in range(50):
-            connection.call("ECHO", "x" * 30_000)
+        fill_buffers()
         assert in_memory(server, SECRET)
         assert connection.call("CACHE.PURGE", "PREFIX", "user:", "SYNC") >= 0
         assert not in_memory(server, SECRET)
