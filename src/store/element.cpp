@@ -82,7 +82,7 @@ bool PackedElement::provide_block(BlockHeap& heap) {
 
 void PackedElement::pack(std::string_view text) {
   constexpr std::size_t most_digits = 20;
-  if (!text.empty() && text.size() <= most_digits) {
+  if (!text.empty() && text.size() <= most_digits && text.front() <= '9') {  // most texts begin with a letter
     if (const auto number = parse_i64(text)) return pack_number(*number);
   }
   if (text.size() > most_inline_element) return;

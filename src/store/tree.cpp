@@ -2,9 +2,8 @@
 
 #include "pinfold/store/tree.hpp"
 
-#include "tree_node.hpp"
-
 #include "pinfold/base/prefetch.hpp"
+#include "pinfold/store/tree_node.hpp"
 
 namespace pinfold::store {
 

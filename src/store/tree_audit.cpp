@@ -1,8 +1,7 @@
 // Recounts a tree, for tests.
 
-#include "tree_node.hpp"
-
 #include "pinfold/store/tree.hpp"
+#include "pinfold/store/tree_node.hpp"
 
 namespace pinfold::store {
 

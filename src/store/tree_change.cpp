@@ -4,10 +4,9 @@
 #include <algorithm>
 #include <array>
 
-#include "tree_node.hpp"
-
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/tree.hpp"
+#include "pinfold/store/tree_node.hpp"
 
 namespace pinfold::store {
 

@@ -4,10 +4,9 @@
 // beside them references to the old nodes, which stay as they are. Then the outer ones are put together. The old tree is given up only
 // when all of that has been done.
 
-#include "tree_node.hpp"
-
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/tree.hpp"
+#include "pinfold/store/tree_node.hpp"
 
 namespace pinfold::store {
 

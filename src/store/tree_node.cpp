@@ -1,4 +1,4 @@
-#include "tree_node.hpp"
+#include "pinfold/store/tree_node.hpp"
 
 #include <new>
 

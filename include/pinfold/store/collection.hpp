@@ -31,9 +31,9 @@ constexpr Form form_of(ValueKind kind) { return static_cast<Form>(kind.form()); 
 /// reference, with the shard of its key locked. What only reads may be called by any holder of a reference.
 ///
 /// Collections may share nodes and elements' blocks, after clone(). Each counts all of its blocks in memory(), so the sum over all
-/// collections may be more than what the heap has given. What is in no entry is loose (BlockHeap::note_loose) with all of its memory(), also
-/// with the nodes that it shares with a collection that is in an entry. So heap().loose() may be more than the bytes that no entry needs,
-/// and never less; a collection that is being built counts as loose with its block alone, until somebody else refers to it.
+/// collections may be more than what the heap has given. A collection that is in no entry is loose (BlockHeap::note_loose) with all of its
+/// memory(), also with the nodes that it shares with one that is in an entry. So heap().loose() may be more than the bytes that no entry
+/// needs. A collection that is being built counts as loose with its first block alone, until somebody else refers to it.
 class Collection {
  public:
   /// A new, empty collection with one reference; null if there is no memory.

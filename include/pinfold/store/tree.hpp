@@ -25,7 +25,7 @@
 //
 // The nodes are blocks of a BlockHeap, of up to 2 KB. A leaf begins with 512 bytes and grows as it fills, so that a small tree is small.
 // A text of more than 512 bytes lies in a block of its own (element.hpp). A tree has its blocks "stored" (Blob::note_stored): so they
-// are not loose. src/store/tree_node.hpp says how nodes lie in their blocks.
+// are not loose. store/tree_node.hpp says how nodes lie in their blocks.
 
 #include <algorithm>
 #include <array>
@@ -45,7 +45,7 @@ namespace pinfold::store {
 
 enum class TreeKind : std::uint8_t { list, set, hash, scored, index };
 
-struct TreeKey;  // defined in src/store/tree_node.hpp
+struct TreeKey;  // defined in store/tree_node.hpp
 
 /// What an item of a scored tree is: 8 bytes of score, and the member behind them.
 struct ScoredItem {
@@ -86,7 +86,7 @@ inline std::size_t item_size(TreeKind kind, const char* at) {
 /// a system call, except through the heap.
 class Tree {
  public:
-  struct Node;  // defined in src/store/tree_node.hpp
+  struct Node;  // defined in store/tree_node.hpp
   static constexpr unsigned most_height = 10;
 
   /// A place in a tree: an item, or the end, or where an item would be inserted. It is valid until a function that changes the tree is

@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -590,4 +593,48 @@ TEST_CASE("tree: an erasure overwrites what elements' blocks have left, once, an
   CHECK(again > 0);
   CHECK(again < 64 * 1024);
   CHECK(bytes_of(tree, 7) == 0);
+}
+
+TEST_CASE("tree: who reads a snapshot without a lock sees one moment of it while the tree changes") {
+  Heap heap;
+  std::mutex mutex;
+  Tree tree(heap.heap, TreeKind::set);
+  std::int64_t total = 0;  // of the numbers in it
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    while (!done) {
+      Tree snapshot;
+      std::int64_t expected = 0;
+      {
+        const std::lock_guard lock(mutex);
+        snapshot = tree.share();
+        expected = total;
+      }
+      std::int64_t seen = 0;
+      Tree::Path path = snapshot.at(0);
+      snapshot.visit(path, UINT64_MAX, [&](const char* item) {
+        seen += std::stoll(text_of(item).substr(0, 4));
+        return true;
+      });
+      require(seen == expected, "the sum of a moment");
+    }
+  });
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 30'000; ++i) {
+    const auto number = static_cast<std::int64_t>(1000 + random() % 3000);
+    const std::string text = std::to_string(number) + (number % 10 == 0 ? std::string(600, 'x') : "");
+    const PackedElement element(text);
+    const std::lock_guard lock(mutex);
+    const Tree::Path path = tree.find(element, element.hash());
+    if (path.found()) {
+      require(tree.erase(path), "a removal");
+      total -= number;
+    } else {
+      Item item(heap.heap, {text});
+      require(item.keep_if(tree.insert(path, item.bytes())), "an insertion");
+      total += number;
+    }
+  }
+  done = true;
+  reader.join();
 }
