@@ -159,7 +159,8 @@ class SortSource {
   SortSource() = default;
   // Throws WrongType.
   explicit SortSource(const store::Value& value) : type_(value.kind.type()), form_(store::form_of(value.kind)) {
-    if (value.is_string() || type_ == Type::hash) throw store::WrongType();
+    const bool sortable = type_ == Type::list || type_ == Type::set || type_ == Type::zset;
+    if (value.is_string() || !sortable) throw store::WrongType();
     if (value.handle()) {
       collection_ = &store::Collection::of(value.handle());
       pin_ = collection_->pin();

@@ -257,11 +257,21 @@ bool mark_keys(const Row& row, std::vector<Argument>& arguments, int& position) 
   return true;
 }
 
+// The argument with this token, also if it is one of several from which to choose; null if there is none.
+Argument* find_token(std::vector<Argument>& arguments, std::string_view token) {
+  for (Argument& argument : arguments) {
+    if (argument.token == token) return &argument;
+    if (argument.type != ArgumentType::oneof) continue;
+    if (Argument* const found = find_token(argument.arguments, token); found != nullptr) return found;
+  }
+  return nullptr;
+}
+
 // Marks the keys behind the word of an option, which are the last of what belongs to it.
 void mark_option_keys(const KeySpec& spec, int index, std::vector<Argument>& arguments) {
   if (!spec.follows_word()) return;
-  const auto option = std::find_if(arguments.begin(), arguments.end(), [&](const Argument& each) { return each.token == spec.word; });
-  assert(option != arguments.end() && "the option of a command is not in its syntax");
+  Argument* const option = find_token(arguments, spec.word);
+  assert(option != nullptr && "the option of a command is not in its syntax");
   Argument& key = option->arguments.empty() ? *option : option->arguments.back();
   key.type = ArgumentType::key;
   key.key_spec = index;

@@ -1,6 +1,5 @@
 #include "pinfold/command/take_or_wait.hpp"
 
-#include <cassert>
 #include <cmath>
 #include <memory>
 #include <tuple>
@@ -36,7 +35,7 @@ class BlockedPop final : public Waiting {
     named.keys = call.keys.size();
     for (const std::string_view arg : call.args) named.bytes += arg.size();
   }
-  ~BlockedPop() override { assert(keys_.empty()); }
+  ~BlockedPop() override { leave(); }
 
   BlockedClient& client() { return client_; }
 

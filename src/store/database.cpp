@@ -198,18 +198,27 @@ void count_ttl(Shard& shard, UnixMs expires_at, UnixMs now) {
 }
 }  // namespace
 
+// The deadline of the live entry under the key, 0 if it has none; nothing if there is no live entry.
+std::optional<UnixMs> Database::kept_deadline(const Key& key) {
+  if (keyspace_->key_switches() != nullptr && bypassed(key, false)) [[unlikely]]
+    return std::nullopt;
+  const std::optional<Entry> entry = lookup(key);
+  if (!entry || !entry->live(now_)) return std::nullopt;
+  return entry->expires_at();
+}
+
 Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options, TypedValue* typed) {
   Shard& shard = keyspace_->shard(key);
   PutOptions how = options;
   // A deadline that has passed is not kept.
-  const auto old = options.keep_expiry ? find(key, Access::none()) : std::nullopt;
+  const auto old = options.keep_expiry ? kept_deadline(key) : std::nullopt;
   how.keep_expiry = old.has_value();
   Extra extra;
   if (limits_.rules != nullptr) [[unlikely]] {
     if (options.extra != nullptr) extra = *options.extra;
     // If the old deadline is kept, what the rules make of it is ignored, because they have judged it before. The rest of what
     // they say holds.
-    UnixMs kept = old ? old->expires_at : 0;
+    UnixMs kept = old.value_or(0);
     UnixMs& deadline = how.keep_expiry ? kept : how.expires_at;
     const std::size_t bytes = typed != nullptr ? typed->bytes() : (blob ? blob.size() : text.size());
     if (!obey_rules(key, bytes, deadline, extra)) return Stored::too_large;
@@ -234,7 +243,10 @@ Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, con
   const bool noted = sampled(key);
   const bool observed = noted || shard.changes.wants_any({Cause::created, Cause::written});
   const bool found = observed && (noted || shard.changes.wants(Cause::created)) && is_live(key);
-  const bool stored = typed == nullptr ? table->put(key, text, std::move(blob), how) : table->put(key, std::move(*typed), how);
+  const bool in_place = typed != nullptr && !typed->outside && how.keep_expiry && how.extra == nullptr &&
+                        typed->packed.size() <= TypedValue::most_packed && table->replace_packed(key, typed->kind, typed->packed);
+  const bool stored =
+      in_place || (typed == nullptr ? table->put(key, text, std::move(blob), how) : table->put(key, std::move(*typed), how));
   if (!stored) return Stored::no_memory;
   if (how.expires_at != 0 && !how.keep_expiry) count_ttl(shard, how.expires_at, now_);
   if (observed) [[unlikely]] {
@@ -257,13 +269,10 @@ Stored Database::put(const Key& key, TypedValue value, const PutOptions& options
 }
 
 bool Database::change(const Key& key, Type type, const std::function<bool(OwnedHandle&)>& change) {
-  const auto value = find(key, Access::write().of_any_type());
-  if (!value) return false;
-  if (value->is_string() || value->kind.type() != type) throw WrongType();
-  if (!value->handle()) return false;
+  if (!kept_deadline(key)) return false;
   Shard& shard = keyspace_->shard(key);
   bool altered = false;
-  shard.tables[number_]->change(key, [&](OwnedHandle& handle) { altered = change(handle); });
+  if (!shard.tables[number_]->change(key, type, [&](OwnedHandle& handle) { altered = change(handle); })) return false;
   if (!altered) return true;
   if (sampled(key)) [[unlikely]]
     note(Sampled::write, key, true);

@@ -214,6 +214,14 @@ void Table::account_ghosts() {
   ghost_bytes_ = now;
 }
 
+namespace {
+// Whether an entry of `extent` bytes may not take the place of one with `room`: it does not fit, or would waste too much of it.
+bool is_wasted(std::size_t room, std::size_t extent) {
+  constexpr std::size_t negligible = 64;
+  return extent > room || (extent * 2 < room && room > negligible);
+}
+}  // namespace
+
 // Stores an entry of these parts under `key`, in the place of the old entry if it fits there, otherwise at the end of a queue.
 // `slot` is the slot of the key; empty if there is no old entry.
 bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, std::size_t extent) {
@@ -229,10 +237,8 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
     queue = policy_.requeue(static_cast<Queue>(segment.queue), candidate);
     const std::size_t room = old.extent();
     const bool plain = !old.has_handles() && !parts.key_blob && !parts.outside;
-    constexpr std::size_t negligible = 64;
     // Not while a purge is pending: it would take the new entry for one that was written before it.
-    if (plain && purges_ == nullptr && static_cast<Queue>(segment.queue) == queue && extent <= room &&
-        (extent * 2 >= room || room <= negligible)) {
+    if (plain && purges_ == nullptr && static_cast<Queue>(segment.queue) == queue && !is_wasted(room, extent)) {
       if (old.expires_at() != 0) --expires_;
       if (expires_at != 0) ++expires_;
       if (old.has_extra() || old.absent()) count_use(old, -1);
@@ -311,6 +317,24 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
   return put_filled(key, options, [&](EntryParts& parts) { return fill_parts(parts, key, text, blob); });
 }
 
+bool Table::replace_packed(const Key& key, ValueKind kind, std::string_view bytes) {
+  follow_policy();
+  const Index::Slot slot = find_slot(key);
+  if (!slot || purges_ != nullptr) return false;
+  Entry old = entry(*slot.ref);
+  if (!old.typed() || old.has_handles() || old.has_extra() || old.absent()) return false;
+  if (is_wasted(old.extent(), old.extent() - old.packed_room() + bytes.size())) return false;
+  if ((access_to_keep() != 0) != (old.accessed() != 0)) return false;
+  eviction::Candidate candidate{.hash = key.hash, .bytes = old.extent(), .frequency = old.frequency(), .expires_at = old.expires_at()};
+  const auto at = static_cast<Queue>(log_.segment_of(*slot.ref).queue);
+  if (policy_.requeue(at, candidate) != at) return false;
+  old.set_packed(kind, bytes);
+  old.touch();
+  if (old.accessed() != 0) old.set_accessed(unix_seconds());
+  work::bytes(bytes.size());
+  return true;
+}
+
 bool Table::put(const Key& key, TypedValue value, const PutOptions& options) {
   if (!value.outside && value.packed.size() > TypedValue::most_packed) return false;
   return put_filled(key, options, [&](EntryParts& parts) {
@@ -321,6 +345,10 @@ bool Table::put(const Key& key, TypedValue value, const PutOptions& options) {
     return fill_key(parts, key);
   });
 }
+
+namespace {
+constexpr std::size_t growth_share = 8;
+}  // namespace
 
 // Stores an entry whose key and value `fill` puts into the parts. Returns false if `fill` does, or if there is no memory.
 template <class Fill>
@@ -351,7 +379,10 @@ inline bool Table::put_filled(const Key& key, const PutOptions& options, Fill&& 
       changes_.tell_replaced(db_, key.hash, old, parts.extra.empty() ? std::string_view() : Extra::read(parts.extra.data()).tags);
   }
   if (!fill(parts)) return false;
-  const std::size_t extent = Entry::size_of(parts);
+  std::size_t extent = Entry::size_of(parts);
+  // A packed collection that has grown is likely to grow again: with some room, it is not written anew each time.
+  if (slot && parts.encoding == Encoding::typed && !parts.outside && entry(*slot.ref).extent() < extent)
+    extent = std::min(max_inline_entry, extent + (extent / growth_share & ~(word - 1)));
   return store_entry(key, slot, std::move(parts), extent);
 }
 

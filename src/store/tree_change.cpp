@@ -15,16 +15,17 @@ namespace {
 
 using Node = Tree::Node;
 
-// How full a leaf becomes before it is cut in two. A leaf of items in no order is read from its start for every look-up, so it is shorter.
-// With 248 items of 2, 4 or 6 bytes a leaf fills its block.
+// How full a leaf becomes before it is cut in two. A leaf is read from its start for every look-up by hash or score, so it is the shorter
+// the more of its items are compared. With 248 items of 2, 4 or 6 bytes a leaf of a list fills its block.
 struct Limits {
   unsigned bytes;
   unsigned items;
 };
 constexpr Limits limits_of(TreeKind kind) {
-  constexpr Limits in_order{Node::most_size - Node::header, 248};
-  constexpr Limits unordered{Node::most_size / 2 - Node::header, 128};
-  return by_hash(kind) ? unordered : in_order;
+  constexpr Limits by_position{Node::most_size - Node::header, 248};
+  constexpr Limits by_score{Node::most_size / 2 - Node::header, 128};
+  constexpr Limits unordered{Node::most_size / 4 - Node::header, 128};
+  return by_hash(kind) ? unordered : (kind == TreeKind::scored ? by_score : by_position);
 }
 
 bool fits(TreeKind kind, std::size_t bytes, unsigned items) {

@@ -131,6 +131,7 @@ class Database {
  private:
   using Sampled = eviction::SampledAccess::Kind;
   std::optional<Entry> lookup(const Key& key);
+  std::optional<UnixMs> kept_deadline(const Key& key);
   bool bypassed(const Key& key, bool count) const;
   // What is done with a value that is written, as far as switches decide.
   enum class Fate : std::uint8_t { kept, bypassed, not_admitted };

@@ -173,6 +173,7 @@ class Entry {
     void* const raw = handle.raw();
     std::memcpy(at_ + handle_offset(), &raw, sizeof raw);
   }
+  bool has_value_outside() const { return (flags() & kOutside) != 0; }
   /// Whether the key or the value lies outside of the log.
   bool has_handles() const { return (flags() & (kKeyBlob | kOutside)) != 0; }
   /// Visits the key's Blob, if there is one, as the handle of a string, and then the value's handle, if there is one.
@@ -199,11 +200,27 @@ class Entry {
   Value value() const {
     if (!typed()) [[likely]]
       return string_value();
+    if ((flags() & ~unsigned{kOutside}) == 0 && !long_key()) [[likely]] {
+      const std::size_t at = entry_header + static_cast<unsigned char>(at_[4]);
+      const auto kind = load<ValueKind>(at);
+      if (flags() != 0) return {{}, 0, 0, Encoding::typed, frequency(), false, kind, load<void*>(at + sizeof kind)};
+      return {{at_ + at + sizeof kind, (load<std::uint16_t>(2) & 0x3fffU) - sizeof kind}, 0, 0, Encoding::typed, frequency(), false, kind};
+    }
     const Handle outside = handle();
     const std::string_view packed = outside ? std::string_view() : inline_bytes();
     return {packed, expires_at(), accessed(), encoding(), frequency(), absent(), kind(), outside.raw(), extra()};
   }
   char* data() const { return at_; }
+  /// Puts other packed bytes in the place of those that are there, with their kind. The entry must hold a packed value of another type
+  /// than a string, and have room for the bytes in its extent, which may not overlap the entry.
+  void set_packed(ValueKind kind, std::string_view bytes) {
+    const std::size_t at = value_offset();
+    store<std::uint16_t>(2, (bytes.size() + sizeof kind) | static_cast<unsigned>(Encoding::typed) << 14);
+    std::memcpy(at_ + at, &kind, sizeof kind);
+    std::memcpy(at_ + at + sizeof kind, bytes.data(), bytes.size());
+  }
+  /// Bytes that a packed value may have in this extent.
+  std::size_t packed_room() const { return extent() - value_offset() - sizeof(ValueKind); }
   /// Overwrites with zeros the bytes between the end of the value and the end of the extent. A longer entry that lay here
   /// before may have left its bytes there.
   void wipe_slack() {

@@ -33,6 +33,7 @@
 #include "pinfold/store/purges.hpp"
 #include "pinfold/store/size_classes.hpp"
 #include "pinfold/store/value.hpp"
+#include "pinfold/store/wrong_type.hpp"
 
 namespace pinfold::store {
 
@@ -87,11 +88,19 @@ class Table {
   /// Stores a value that is no plain string. False: no memory, or more packed bytes than TypedValue::most_packed; nothing has
   /// changed.
   bool put(const Key& key, TypedValue value, const PutOptions& options);
-  /// Calls `change` with the value, which must lie outside of the log. The entry must exist. `change` may alter or move the
-  /// value, and must leave one of the same kind.
+  /// Puts packed bytes in the place of those that the entry of the key has, which must be a packed value of another type than a string.
+  /// The deadline stays, and so does the place. Returns false, with nothing changed, if the entry has to be written anew.
+  bool replace_packed(const Key& key, ValueKind kind, std::string_view bytes);
+  /// Calls `change` with the value, if it lies outside of the log; otherwise returns false. The entry must exist. `change` may alter or
+  /// move the value, and must leave one of the same kind. Throws WrongType if the value is of another type.
   template <class Change>
-  void change(const Key& key, Change&& change) {
-    change_handle(*find_slot(key).ref, std::forward<Change>(change));
+  bool change(const Key& key, Type type, Change&& change) {
+    const Ref ref = *find_slot(key).ref;
+    const Entry e = entry(ref);
+    if (!e.typed() || e.kind().type() != type) throw WrongType();
+    if (!e.has_value_outside()) return false;
+    change_handle(ref, std::forward<Change>(change));
+    return true;
   }
   /// Stores `size` zeros. Returns the bytes, for the caller to write to. Null: no memory, and nothing has changed.
   char* create(const Key& key, std::size_t size, const PutOptions& options);
