@@ -6,7 +6,9 @@
 // have locked what is read, the task runs at once.
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -257,13 +259,12 @@ class Before {
 
 // A number as SORT reads it; nothing if it is none.
 std::optional<double> parse_weight(std::string_view text) {
-  if (text.empty()) return 0;
-  const auto number = parse_real(text);
-  if (!number) return std::nullopt;
-  // One that a double cannot hold, because it is too large or too near to zero, is none.
-  const auto weight = static_cast<double>(*number);
-  const bool fits = *number == 0 || std::isinf(*number) || std::isnormal(weight);
-  return fits ? std::optional(weight) : std::nullopt;
+  // As Redis does: white space may stand before it, what is behind a zero byte does not count, and one that a double cannot hold is none.
+  const std::string copy(text);
+  char* end = nullptr;
+  errno = 0;
+  const double weight = std::strtod(copy.c_str(), &end);
+  return *end != '\0' || errno == ERANGE || std::isnan(weight) ? std::nullopt : std::optional(weight);
 }
 
 bool is_in_script(const Call& call) { return call.session.group != nullptr && call.session.group->in_script; }

@@ -61,7 +61,10 @@ Positions resolve(const types::SortedSet& set, const RangeEnds& ends, bool rever
   if (ends.by == RangeBy::score) return set.between(ends.least_score, ends.most_score);
   if (ends.by == RangeBy::member) return set.between(ends.least_member, ends.most_member);
   const std::uint64_t size = set.size();
-  const auto range = resolve_range(ends.first, ends.last, static_cast<std::int64_t>(size));
+  // Unlike in a range of a string, a last position before the start is nothing.
+  const auto count = static_cast<std::int64_t>(size);
+  if (ends.last < 0 && ends.last < -count) return {};
+  const auto range = resolve_range(ends.first, ends.last, count);
   if (!range) return {};
   if (reverse) return {size - 1 - range->last, size - range->first};
   return {range->first, range->last + 1};

@@ -223,6 +223,8 @@ class Generator:
             return False
         if not has_its_order(args):
             return False
+        if name in (b"ZRANK", b"ZREVRANK") and len(args) == 4:  # WITHSCORE, which is newer
+            return False
         # What BY finds equal is in any order, which a list would keep.
         if name == b"SORT" and {b"BY", b"STORE"} <= {arg.upper() for arg in args}:
             return False
