@@ -419,6 +419,7 @@ Stored ListDraft::put(store::Database& db, const store::Key& key) {
     value.kind = kind_of(store::Type::list, large ? Form::packed_large : Form::packed_small);
     value.packed = run.bytes();
     const Stored stored = db.put(key, std::move(value), {});
+    forget_scratch();
     if (stored) made_ = {};
     return stored;
   }

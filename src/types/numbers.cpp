@@ -1,5 +1,6 @@
 #include "pinfold/types/numbers.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "pinfold/base/work.hpp"
@@ -8,15 +9,24 @@ namespace pinfold::types {
 
 static_assert(std::endian::native == std::endian::little, "the low bytes of a number come first");
 
+namespace {
+thread_local NumbersBuffer scratch_numbers;
+}  // namespace
+
 NumbersBuffer& NumbersBuffer::scratch() {
-  thread_local NumbersBuffer buffer;
-  buffer.clear();
-  return buffer;
+  scratch_numbers.clear();
+  return scratch_numbers;
+}
+
+void NumbersBuffer::forget_scratch() {
+  std::memset(scratch_numbers.bytes_.data(), 0, scratch_numbers.most_);
+  scratch_numbers.most_ = 0;
 }
 
 void NumbersBuffer::assign(std::string_view bytes) {
   size_ = bytes.size();
   if (size_ > 0) std::memcpy(bytes_.data(), bytes.data(), size_);
+  most_ = std::max(most_, size_);
   work::bytes(size_);
 }
 
@@ -39,6 +49,7 @@ void NumbersBuffer::insert_at(std::size_t place, std::int64_t number) {
   std::memmove(at + width, at, behind);
   std::memcpy(at, &number, width);
   size_ += width;
+  most_ = std::max(most_, size_);
   work::bytes(behind);
 }
 
@@ -61,6 +72,7 @@ void NumbersBuffer::widen(std::size_t width) {
   }
   bytes_[0] = static_cast<char>(width);
   size_ = 1 + count * width;
+  most_ = std::max(most_, size_);
   work::bytes(size_);
 }
 

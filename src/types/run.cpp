@@ -1,18 +1,28 @@
 #include "pinfold/types/run.hpp"
 
 #include "pinfold/base/work.hpp"
+#include "pinfold/types/numbers.hpp"
 
 namespace pinfold::types {
 
+namespace {
+thread_local RunBuffer scratch_run;
+}  // namespace
+
 RunBuffer& RunBuffer::scratch() {
-  thread_local RunBuffer buffer;
-  buffer.clear();
-  return buffer;
+  scratch_run.clear();
+  return scratch_run;
+}
+
+void forget_scratch() {
+  scratch_run.forget();
+  NumbersBuffer::forget_scratch();
 }
 
 void RunBuffer::assign(std::string_view run) {
   std::memcpy(bytes_.data(), run.data(), run.size());
   size_ = run.size();
+  note_size();
   work::bytes(size_);
 }
 
@@ -27,6 +37,7 @@ void RunBuffer::move(std::size_t offset, std::size_t bytes, std::size_t now) {
   std::memmove(at + now, at + bytes, size_ - offset - bytes);
   work::bytes(size_ - offset - bytes);
   size_ = size_ - bytes + now;
+  note_size();
 }
 
 void RunBuffer::insert(std::size_t offset, std::string_view item) {

@@ -21,6 +21,7 @@
 
 #include "pinfold/store/collection.hpp"
 #include "pinfold/store/database.hpp"
+#include "pinfold/types/run.hpp"
 
 namespace pinfold::types {
 
@@ -43,6 +44,9 @@ class Edit {
  public:
   /// Looks the key up. Throws store::WrongType.
   Edit(store::Database& db, const store::Key& key, store::Type type);
+  ~Edit() { forget_scratch(); }
+  Edit(const Edit&) = delete;
+  Edit& operator=(const Edit&) = delete;
 
   bool exists() const { return value_.has_value(); }
   /// Whether the collection lies in its entry, or there is none.

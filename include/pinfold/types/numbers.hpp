@@ -82,8 +82,10 @@ class Numbers {
 /// Such a set that is being changed: a copy of its bytes, with room for one number more than `Numbers::most`. Not thread-safe.
 class NumbersBuffer {
  public:
-  /// The buffer of this thread. Each call begins with no numbers.
+  /// The buffer of this thread. Each call begins with no numbers. Whoever uses it calls types::forget_scratch() in the end.
   static NumbersBuffer& scratch();
+  /// Overwrites all that has been in the buffer of this thread since the last call.
+  static void forget_scratch();
 
   void clear() { size_ = 0; }
   /// Takes over a copy of the bytes of a set.
@@ -107,6 +109,7 @@ class NumbersBuffer {
   void widen(std::size_t width);
 
   std::size_t size_ = 0;  // bytes
+  std::size_t most_ = 0;  // bytes that have been in it since it was last overwritten
   std::array<char, 1 + (Numbers::most + 1) * sizeof(std::int64_t)> bytes_{};
 };
 

@@ -5,6 +5,7 @@
 // (store/element.hpp), of a hash a field and its value, of a sorted set 8 bytes of score and the member. Sorted sets keep the order of
 // scores and members, the others that in which items were added. A set of numbers is kept differently (set.hpp).
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -56,7 +57,7 @@ class Run {
 /// that it is looked at afterwards whether the result is still one. Not thread-safe. Large: to be made once for each thread (scratch()).
 class RunBuffer {
  public:
-  /// The buffer of this thread. Each call begins with no items.
+  /// The buffer of this thread. Each call begins with no items. Whoever uses it calls forget_scratch() in the end.
   static RunBuffer& scratch();
 
   void clear() { size_ = Run::header, set_count(0); }
@@ -77,6 +78,11 @@ class RunBuffer {
   void append(std::string_view item) { insert(size_, item); }
   /// Removes `items` items that take `bytes` bytes together.
   void erase(std::size_t offset, std::size_t bytes, std::size_t items = 1);
+  /// Overwrites all that has been in it since the last call. O(the most bytes that were in it).
+  void forget() {
+    std::memset(bytes_.data(), 0, most_);
+    most_ = 0;
+  }
   /// Puts other bytes in the place of some; the number of items stays. Requires has_room() for what is more.
   void replace(std::size_t offset, std::size_t bytes, std::string_view with);
 
@@ -84,8 +90,15 @@ class RunBuffer {
   void set_count(std::size_t count);
   void move(std::size_t offset, std::size_t bytes, std::size_t now);
 
+  void note_size() { most_ = std::max(most_, size_); }
+
   std::size_t size_ = Run::header;
+  std::size_t most_ = 0;  // bytes that have been in it since the last forget()
   std::array<char, most_packed_bytes + 2 * store::most_packed_element + 2 * sizeof(double)> bytes_{};
 };
+
+/// Overwrites what is in the buffers of this thread (RunBuffer and NumbersBuffer): what a client has purged must not stay there. Edit does
+/// so in its destructor.
+void forget_scratch();
 
 }  // namespace pinfold::types

@@ -90,6 +90,9 @@ class SetDraft {
  public:
   SetDraft(BlockHeap& heap, const Thresholds& thresholds)
       : heap_(heap), thresholds_(thresholds), numbers_(NumbersBuffer::scratch()), run_(RunBuffer::scratch()) {}
+  ~SetDraft() { forget_scratch(); }
+  SetDraft(const SetDraft&) = delete;
+  SetDraft& operator=(const SetDraft&) = delete;
 
   /// Begins with the members of a packed set, which has some.
   void assign(store::Form form, std::string_view bytes);
