@@ -107,7 +107,12 @@ bool Tree::attach(Tree& other, bool behind) {
     path.steps_[path.height_++] = {node, slot};
     node = node->children()[slot];
   }
-  if (!own(path) || !make_room(path, 0)) return false;
+  // own() takes a path that ends with a leaf. Here a copy of the last node keeps all of its children: none is about to be copied.
+  const std::uint32_t slot = behind && path.height_ > 0 ? path.steps_[path.height_ - 1].node->count - 1U : 0;
+  if (path.height_ > 0) path.steps_[path.height_ - 1].slot = UINT32_MAX;
+  if (!own(path)) return false;
+  if (path.height_ > 0) path.steps_[path.height_ - 1].slot = slot;
+  if (!make_room(path, 0)) return false;
   const Path::Step& step = path.steps_[path.height_ - 1];
   Node::Child child{other.root_, other.size_, other.memory_};
   if (kind_ == TreeKind::scored) {

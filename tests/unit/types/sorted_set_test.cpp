@@ -430,6 +430,8 @@ void play(double failures, std::uint64_t seed, int steps) {
       model = Model();
       for (const Pair& pair : sets.all(name)) model.put(pair.second, pair.first);
     }
+    CAPTURE(step, choice, refused);
+    if (refused || step % 10 == 0) REQUIRE(sets.all(name) == model.all());
     const auto [index, debt] = sets.index_and_debt(name);
     if (index != 0 && failures == 0) REQUIRE(index == model.order.size() + debt);
     if (index != 0) REQUIRE(index >= model.order.size());
@@ -456,3 +458,46 @@ TEST_CASE("sorted sets: with failing allocations every member is where it was, o
   play(0.02, seed, 3000);
 }
 #endif
+
+TEST_CASE("scored trees that are put together in any order are read and cut by position") {
+  const std::uint64_t seed = test_seed();
+  INFO(seed_note(seed));
+  std::mt19937_64 random(seed);
+  SortedSets sets;
+  const auto below = [&](std::uint64_t bound) { return random() % bound; };
+  const auto texts_of = [](const store::Tree& tree) {
+    std::vector<std::string> texts;
+    auto path = tree.at(0);
+    tree.visit(path, tree.size(), [&](const char* item) { return texts.push_back(text_of(store::ScoredItem(item).member())), true; });
+    return texts;
+  };
+  store::Tree debt(sets.heap(), store::TreeKind::scored);
+  std::vector<std::string> model;
+  for (int step = 0; step < 300; ++step) {
+    store::Tree source(sets.heap(), store::TreeKind::scored);
+    std::vector<std::string> members;
+    for (std::uint64_t i = below(below(2) == 0 ? 600 : 60); i > 0; --i) {
+      const std::string member = "member:" + std::to_string(100000 + below(90000));
+      const store::PackedElement element(member);
+      std::string item(sizeof(double), '\0');
+      item += element.packed();
+      const auto path = source.find(0, member);
+      if (!path.found()) REQUIRE(source.insert(path, item));
+    }
+    members = texts_of(source);
+    REQUIRE(members.size() == source.size());
+    std::optional<store::Tree> kept;
+    if (below(2) == 0) kept = source.share();
+    REQUIRE(debt.append(source));
+    model.insert(model.end(), members.begin(), members.end());
+    REQUIRE(texts_of(debt) == model);
+    for (std::uint64_t i = below(12); i > 0; --i) {
+      const auto paid = debt.cut(0, 64);
+      REQUIRE(paid);
+      const std::size_t count = std::min<std::size_t>(64, model.size());
+      REQUIRE(texts_of(*paid) == std::vector<std::string>(model.begin(), model.begin() + static_cast<std::ptrdiff_t>(count)));
+      model.erase(model.begin(), model.begin() + static_cast<std::ptrdiff_t>(count));
+      REQUIRE(texts_of(debt) == model);
+    }
+  }
+}
