@@ -254,6 +254,23 @@ def refusals(args, expected, actual, run):
     return entries(left) == entries(right)
 
 
+def script_error_cut_at_nul(args, expected, actual, run):
+    """Errors that a script has made, also inside of what it returns."""
+    return re.sub(rb"(^|\n)(-[^\0\r\n]*)\0[^\r\n]*\r\n", rb"\1\2\r\n", actual) == expected
+
+
+def only_itself(args, expected, actual, run):
+    """GET # of a user who may not read all keys."""
+    words = [arg.upper() for arg in args]
+    got = [args[i + 1] for i in range(2, len(args) - 1) if words[i] == b"GET"]
+    return expected.startswith(b"-ERR GET option of SORT denied") and not is_error(actual) and set(got) == {b"#"}
+
+
+def budget_spent(args, expected, actual, run):
+    """Inside EXEC."""
+    return args[0].upper() == b"SORT_RO" and actual.startswith(b"-ERR SORT_RO was not executed: the commands of a transaction may together")
+
+
 def key_cut_at_nul(args, expected, actual, run):
     left, right = resp.decode(expected), resp.decode(actual)
     return isinstance(left, bytes) and isinstance(right, bytes) and re.sub(rb"\0.*' key$", b"' key", right, flags=re.DOTALL) == left
@@ -550,6 +567,9 @@ DIFFERENCES = [
         ("BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"), BY_DESIGN,
         "A client that waits is woken by a push, and takes the element itself, on its own thread. Until then others may see the element (LLEN), or take it (LPOP); then the client goes on waiting. In Redis the push itself hands the element over.", never_sent,
     ),  # fmt: skip
+    Difference(("SORT", "SORT_RO"), BY_DESIGN, "GET # replies the elements themselves, so it needs no further rights. Redis asks for the right to read all keys.", only_itself),
+    Difference(("SORT_RO",), BY_DESIGN, "It counts for the budget of a transaction (see EXEC).", budget_spent),
+    Difference(("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"), BY_DESIGN, "An error with a NUL byte that a script returns is replied whole. Redis cuts the text there.", script_error_cut_at_nul),
     Difference(("SORT", "SORT_RO"), BY_NATURE, "Elements that are equal by what they are sorted by are in any order.", sorted_by_nothing),
     Difference(
         ("OBJECT ENCODING",), BY_DESIGN,
