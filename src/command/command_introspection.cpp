@@ -31,23 +31,12 @@ struct LegacyRange {
   int step = 0;
 };
 
-// What is shown of a command's keys. Shard channels are among them, because in a cluster they lie where keys of these names do.
-std::vector<KeySpec> shown_specs(const Row& row) {
-  std::vector<KeySpec> specs;
-  for (const KeySpec& spec : row.keys) {
-    if (spec.kind != KeySpec::Kind::none) specs.push_back(spec);
-  }
-  if (row.channels.sharded) specs.push_back(KeySpec::range(KeyUse::peek, row.channels.first, row.channels.last));
-  return specs;
-}
-
-// Before key specs a command had one range of keys. Specs that are ranges one behind the other fit into it; a
-// counted one does not.
+// Before key specs a command had one range of keys. Specs that are ranges one behind the other fit into it; what stands behind a count or
+// a word does not.
 LegacyRange legacy_range(const Row& row) {
   LegacyRange range;
   for (const KeySpec& spec : shown_specs(row)) {
-    if (spec.follows_word()) break;
-    if (spec.kind != KeySpec::Kind::range) return {};
+    if (spec.kind != KeySpec::Kind::range) break;
     const bool first = range.first == 0;
     if (!first && spec.first != range.last + 1) break;
     if (first) range.first = spec.first;

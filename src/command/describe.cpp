@@ -102,6 +102,22 @@ std::vector<std::string_view> category_names(const Row& row) {
   return names;
 }
 
+std::vector<KeySpec> shown_specs(const Row& row) {
+  std::vector<KeySpec> specs;
+  for (KeySpec spec : row.keys) {
+    if (spec.kind == KeySpec::Kind::none) continue;
+    for (std::string_view words = spec.word;;) {
+      const std::size_t end = words.find(' ');
+      spec.word = words.substr(0, end);
+      specs.push_back(spec);
+      if (end == std::string_view::npos) break;
+      words.remove_prefix(end + 1);
+    }
+  }
+  if (row.channels.sharded) specs.push_back(KeySpec::range(KeyUse::peek, row.channels.first, row.channels.last));
+  return specs;
+}
+
 std::vector<std::string_view> key_use_names(KeyUse use) {
   switch (use) {
     case KeyUse::read:

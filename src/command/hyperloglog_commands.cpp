@@ -93,12 +93,12 @@ Outcome pfadd(Call& call) {
   return stored ? call.reply.integer(1) : call.refused(stored);
 }
 
-// The highest ranks of all keys; nothing after an error reply. `dense`: set if one of the values is in the dense form.
-hyperloglog::Registers* merge_keys(Call& call, store::Access access, bool& dense) {
+// The highest ranks of all keys, which are read; nothing after an error reply. `dense`: set if one of the values is in the dense form.
+hyperloglog::Registers* merge_keys(Call& call, bool& dense) {
   store::Database db = call.db();
   hyperloglog::Registers& registers = hyperloglog::Registers::scratch();
   for (const store::Key& key : call.keys) {
-    const auto value = db.find(key, access);
+    const auto value = db.read(key);
     if (!value) continue;
     if (refuse_other(call, value)) return nullptr;
     dense = dense || hyperloglog::is_dense(value->text);
@@ -128,14 +128,14 @@ Outcome count_one(Call& call) {
 Outcome pfcount(Call& call) {
   if (call.keys.size() == 1) return count_one(call);
   bool dense = false;
-  const hyperloglog::Registers* const registers = merge_keys(call, store::Access::read(), dense);
+  const hyperloglog::Registers* const registers = merge_keys(call, dense);
   return registers == nullptr ? Outcome::done : call.reply.integer(static_cast<std::int64_t>(registers->estimate()));
 }
 
 // The target is one of the sources.
 Outcome pfmerge(Call& call) {
   bool dense = false;
-  const hyperloglog::Registers* const registers = merge_keys(call, store::Access::write(), dense);
+  const hyperloglog::Registers* const registers = merge_keys(call, dense);
   if (registers == nullptr) return Outcome::done;
   hyperloglog::Buffer& buffer = hyperloglog::Buffer::scratch();
   buffer.encode(*registers, dense, sparse_max(call));

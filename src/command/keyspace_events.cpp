@@ -93,6 +93,8 @@ const EventText& text_of(Event event) { return kEvents[static_cast<std::size_t>(
 constinit thread_local const Row* writer = nullptr;
 // What its writes are called, if note_written_as() was called; otherwise Event::none.
 constinit thread_local Event written_as = Event::none;
+// The second event of each of its writes; Event::none if there is none.
+constinit thread_local Event written_also_as = Event::none;
 // The place in the order of the last value that the thread has written.
 constinit thread_local std::uint64_t last_written = 0;
 
@@ -106,10 +108,13 @@ EventsOf events_of_writer() {
 
 void note_writer(const Row& row) {
   writer = &row;
-  written_as = Event::none;
+  note_written_as(Event::none);
 }
 
-void note_written_as(Event event) { written_as = event; }
+void note_written_as(Event event, Event and_then) {
+  written_as = event;
+  written_also_as = and_then;
+}
 
 // --- the buffer ---
 
@@ -257,6 +262,7 @@ class KeyspaceEvents::OfShard final : public store::Observer {
         if (change.absent) return note(change, Event::absent);
         if (names.anew) note(change, Event::created);
         note(change, names.written);
+        if (written_also_as != Event::none) note(change, written_also_as);
         if (change.with_deadline && names.deadline) note(change, Event::expire);
         return;
       case Cause::created:

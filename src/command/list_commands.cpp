@@ -138,7 +138,7 @@ constexpr std::string_view for_a_middle = "O(log N) for a list of N elements.";
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "lindex", .handler = lindex, .arity = 3,
-     .flags = kReadOnly | kFast, .categories = kList,
+     .flags = kReadOnly, .categories = kList,
      .keys = {KeySpec::one(KeyUse::read)},
      .group = "list", .since = "1.0.0",
      .complexity = for_a_middle,

@@ -96,13 +96,17 @@ std::optional<MultiPop> parse_multi_pop(Call& call, std::size_t at) {
   }
   pop.end = *end;
   if (options.done()) return pop;
-  if (!options.take_with_value("COUNT") || options.left() != 1) {
+  if (!options.take_with_value("COUNT")) {
     call.syntax_error();
     return std::nullopt;
   }
   const auto count = options.take_integer();
   if (!count || *count <= 0) {
     call.reply.error("ERR count should be greater than 0");
+    return std::nullopt;
+  }
+  if (!options.done()) {
+    call.syntax_error();
     return std::nullopt;
   }
   pop.count = static_cast<std::uint64_t>(*count);
@@ -157,7 +161,7 @@ Outcome rotate(Call& call, const store::Key& key, End from, End to) {
   ListEdit list = edit_list(call, db, key);
   const std::uint64_t position = from == End::left ? 0 : list.size() - 1;
   const KeptElement element(list.at(position));
-  note_written_as(pushed_at(to));
+  note_written_as(pushed_at(to), popped_at(from));
   const store::Stored stored = from == to ? list.set(position, element.text(), element.block()) : list.rotate(to);
   return stored ? element.reply(call.reply) : call.refused(stored);
 }

@@ -112,7 +112,7 @@ std::optional<SortRequest> parse_sort(Call& call, bool may_store) {
   SortRequest request;
   request.key = call.args[1];
   const auto denied = [&](std::string_view option) {
-    call.reply.error("ERR " + std::string(option) + " option of SORT denied due to insufficient ACL permissions");
+    call.reply.error("ERR " + std::string(option) + " option of SORT denied due to insufficient ACL permissions.");
     return std::nullopt;
   };
   const bool reads_all = may_read_all_keys(call);

@@ -5,6 +5,7 @@
 #include <cassert>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/command/describe.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -283,7 +284,8 @@ std::vector<Argument> parse_row(const Row& row) {
   if (!arguments) return {};
   int position = row.name.find('|') == std::string_view::npos ? 1 : 2;
   mark_keys(row, *arguments, position);
-  for (int spec = 0; spec < 2; ++spec) mark_option_keys(row.keys[spec], spec, *arguments);
+  int index = 0;
+  for (const KeySpec& spec : shown_specs(row)) mark_option_keys(spec, index++, *arguments);
   // The one increment that is not an integer.
   if (row.name == "incrbyfloat") arguments->back().type = ArgumentType::real;
   return std::move(*arguments);

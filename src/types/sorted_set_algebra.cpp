@@ -29,6 +29,7 @@ bool same(const Element& a, const Element& b) {
 
 double without_nan(double score) { return std::isnan(score) ? 0 : score; }
 
+// `a` is a number. If `b` is none, the sum is 0, and `b` is neither less nor more.
 double aggregated(Aggregate how, double a, double b) {
   switch (how) {
     case Aggregate::least:
@@ -36,7 +37,7 @@ double aggregated(Aggregate how, double a, double b) {
     case Aggregate::most:
       return std::max(a, b);
     default:
-      return without_nan(a + b);  // both infinities
+      return without_nan(a + b);
   }
 }
 
@@ -223,7 +224,7 @@ bool ScoredAlgebra::look_for(const char* element, double score) {
     Operand& other = *order_[i];
     const auto found = other.score(Element(element), hash);
     if (found.has_value() != wanted) return true;
-    if (wanted) score = aggregated(aggregate_, score, without_nan(other.weight * *found));
+    if (wanted) score = aggregated(aggregate_, score, other.weight * *found);
   }
   add({element, score, hash});
   return size_ < most_;

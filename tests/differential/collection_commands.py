@@ -336,6 +336,11 @@ def place(g):
     return [longitude, latitude]
 
 
+def centre(g):
+    """Of a search. At the northmost latitude and the eastmost longitude Redis looks for places somewhere else."""
+    return [b"85" if part == b"85.05112878" else b"179.5" if part == b"180" else part for part in place(g)]
+
+
 def unit(g):
     return g.case(g.pick((b"M", b"KM", b"FT", b"MI", b"KM", b"LY")))
 
@@ -344,10 +349,16 @@ def radius(g):
     return g.pick((b"1", b"100", b"200", b"1000", b"30000", b"0", b"-1", b"x", b"1e10"))
 
 
+def named_place(g):
+    """Those from which a search would go wrong (see centre) have a name that no search begins with."""
+    where = place(g)
+    return [*where, b"edge" if b"180" in where or b"85.05112878" in where else g.pick(WORDS)]
+
+
 @command(b"GEOADD", 3)
 def _(g):
     args = [g.of("geo"), *g.pick(([], [], [], [b"NX"], [b"XX"], [b"CH"], [b"NX", b"XX"]))]
-    return [*args, *(part for _ in range(g.rng.randint(1, 3)) for part in (*place(g), g.pick(WORDS)))]
+    return [*args, *(part for _ in range(g.rng.randint(1, 3)) for part in named_place(g))]
 
 
 command(b"GEODIST", 1.5)(lambda g: [g.of("geo"), g.pick(WORDS), g.pick(WORDS), *([unit(g)] if g.chance(0.7) else [])])
@@ -365,15 +376,15 @@ def shown(g):
 
 
 def search(g):
-    args = [b"FROMMEMBER", g.pick(WORDS)] if g.chance(0.4) else [b"FROMLONLAT", *place(g)]
+    args = [b"FROMMEMBER", g.pick(WORDS)] if g.chance(0.4) else [b"FROMLONLAT", *centre(g)]
     args += [b"BYRADIUS", radius(g), unit(g)] if g.chance(0.6) else [b"BYBOX", radius(g), radius(g), unit(g)]
     return args + in_sorted_order(g)
 
 
 command(b"GEOSEARCH", 3)(lambda g: [g.of("geo"), *search(g), *shown(g)])
 command(b"GEOSEARCHSTORE", 1.5)(lambda g: [g.of("geo"), g.of("geo"), *search(g), *g.pick(([], [b"STOREDIST"]))])
-command(b"GEORADIUS", 1)(lambda g: [g.of("geo"), *place(g), radius(g), unit(g), *in_sorted_order(g), *(shown(g) if g.chance(0.7) else [g.pick((b"STORE", b"STOREDIST")), g.of("geo")])])
-command(b"GEORADIUS_RO", 1)(lambda g: [g.of("geo"), *place(g), radius(g), unit(g), *in_sorted_order(g), *shown(g)])
+command(b"GEORADIUS", 1)(lambda g: [g.of("geo"), *centre(g), radius(g), unit(g), *in_sorted_order(g), *(shown(g) if g.chance(0.7) else [g.pick((b"STORE", b"STOREDIST")), g.of("geo")])])
+command(b"GEORADIUS_RO", 1)(lambda g: [g.of("geo"), *centre(g), radius(g), unit(g), *in_sorted_order(g), *shown(g)])
 command(b"GEORADIUSBYMEMBER", 1)(lambda g: [g.of("geo"), g.pick(WORDS), radius(g), unit(g), *in_sorted_order(g), *shown(g)])
 command(b"GEORADIUSBYMEMBER_RO", 1)(lambda g: [g.of("geo"), g.pick(WORDS), radius(g), unit(g), *in_sorted_order(g), *shown(g)])
 

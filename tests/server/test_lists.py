@@ -62,6 +62,22 @@ def test_popping_from_one_of_several(client, numbers):
     assert client.raw("LMPOP", "1", "none", "LEFT") == b"*-1\r\n"
 
 
+COUNT_ERROR = b"-ERR count should be greater than 0\r\n"
+SYNTAX_ERROR = b"-ERR syntax error\r\n"
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ("COUNT", SYNTAX_ERROR), ("COUNT 0", COUNT_ERROR), ("COUNT x", COUNT_ERROR), ("COUNT COUNT 1", COUNT_ERROR), ("COUNT -1 COUNT", COUNT_ERROR),
+        ("COUNT 2 COUNT 3", SYNTAX_ERROR), ("COUNT 2 x", SYNTAX_ERROR), ("x 2", SYNTAX_ERROR),
+    ],
+)  # fmt: skip
+def test_the_first_wrong_option_of_a_pop_is_told(client, options, error):
+    for command in ("LMPOP 1 k LEFT", "BLMPOP 1 1 k LEFT", "ZMPOP 1 k MIN", "BZMPOP 1 1 k MIN"):
+        assert client.raw(*command.split(), *options.split()) == error, command
+
+
 def test_setting_inserting_and_removing(client, numbers):
     model = list(range(numbers))
     assert client.call("LSET", "k", -1, "last") == "OK"

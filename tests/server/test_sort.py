@@ -106,8 +106,8 @@ def test_keys_that_the_user_may_not_read(client, connect, users):
     other = connect()
     other.call("AUTH", "some", "x")
     assert other.call("SORT", "k", "STORE", "to") == 3 and other.call("SORT", "k", "BY", "nosort") == [b"3", b"1", b"2"]
-    assert str(other.call("SORT", "k", "BY", "w_*")) == "ERR BY option of SORT denied due to insufficient ACL permissions"
-    assert str(other.call("SORT_RO", "k", "GET", "w_*")) == "ERR GET option of SORT denied due to insufficient ACL permissions"
+    assert str(other.call("SORT", "k", "BY", "w_*")) == "ERR BY option of SORT denied due to insufficient ACL permissions."
+    assert str(other.call("SORT_RO", "k", "GET", "w_*")) == "ERR GET option of SORT denied due to insufficient ACL permissions."
     assert str(other.call("SORT", "k", "STORE", "elsewhere")).startswith("NOPERM")
     client.call("ACL", "SETUSER", "some", "allkeys")
     assert other.call("SORT", "k", "BY", "w_*") == [b"3", b"2", b"1"]

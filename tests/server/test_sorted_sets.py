@@ -1,5 +1,6 @@
 """Sorted sets: replies of Pinfold and of redis-server to the same requests, byte for byte, and what Redis 7.0 has not."""
 
+import itertools
 import random
 import threading
 import time
@@ -198,7 +199,8 @@ def test_taking_from_the_ends(both, size):
     for args in [
         ["1", "y", "MIN"], ["2", "none", "y", "MAX"], ["2", "none", "y", "min", "COUNT", "3"], ["1", "none", "MIN"], ["0", "y", "MIN"],
         ["x", "y", "MIN"], ["-1", "y", "MIN"], ["1", "y", "MIDDLE"], ["1", "y", "MIN", "COUNT", "0"], ["1", "y", "MIN", "COUNT"],
-        ["1", "y", "MIN", "COUNT", "2", "COUNT", "3"], ["2", "s", "y", "MIN"], ["9", "y", "MIN"], ["1", "y", "MAX", "COUNT", "100000"], ["1", "y", "MAX"],
+        ["1", "y", "MIN", "COUNT", "2", "COUNT", "3"], ["1", "y", "MIN", "COUNT", "COUNT", "3"],
+        ["1", "y", "MIN", "COUNT", "0", "x"], ["1", "y", "MIN", "COUNT", "2", "x"], ["1", "y", "MIN", "x", "2"], ["2", "s", "y", "MIN"], ["9", "y", "MIN"], ["1", "y", "MAX", "COUNT", "100000"], ["1", "y", "MAX"],
     ]:  # fmt: skip
         both("ZMPOP", *args)
         both("ZCARD", "y")
@@ -236,6 +238,17 @@ def test_combinations(both):
         both("ZINTERCARD", len(keys), *keys, "LIMIT", "0")
     both("ZUNIONSTORE", "a", "2", "a", "b")
     both("ZRANGE", "a", "0", "-1", "WITHSCORES")
+
+
+def test_infinite_scores_and_weights(both):
+    both("ZADD", "a", "inf", "up", "-inf", "down", "0", "zero", "1", "one")
+    both("ZADD", "b", "-inf", "up", "-inf", "down", "inf", "zero", "2", "one")
+    weights = ("0", "-0", "1", "-2", "inf", "-inf")
+    for keys in (["a"], ["a", "b"], ["a", "a", "b"], ["a", "a", "a"]):
+        for some in itertools.product(weights, repeat=len(keys)):
+            for how in ("SUM", "MIN", "MAX"):
+                for name in ("ZUNION", "ZINTER"):
+                    both(name, len(keys), *keys, "WEIGHTS", *some, "AGGREGATE", how, "WITHSCORES")
 
 
 def test_wrong_combinations(both):

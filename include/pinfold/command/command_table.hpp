@@ -195,7 +195,7 @@ struct KeySpec {
   static constexpr KeySpec option(KeyUse use, std::string_view word, std::int16_t from, OptionAt find, KeyError error) {
     return {Kind::option, use, from, 0, 1, error, find, word};
   }
-  /// A word among the options which one key follows: "STORE destination". `find` returns 0 also if no argument follows the word.
+  /// One of some words (with spaces between them) which a key follows: "STORE destination". `find` returns 0 also if nothing follows it.
   static constexpr KeySpec behind(KeyUse use, std::string_view word, std::int16_t from, OptionAt find) {
     return {Kind::word, use, from, 0, 1, nullptr, find, word};
   }

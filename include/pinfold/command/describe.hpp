@@ -20,6 +20,9 @@ bool in_category(const Row& row, std::size_t category);
 /// The categories of a command.
 std::vector<std::string_view> category_names(const Row& row);
 
+/// What is shown of a command's keys: a spec for each word of a spec that has several. Shard channels are among them, because in a cluster
+/// they lie where keys of these names do.
+std::vector<KeySpec> shown_specs(const Row& row);
 /// "RW", "access", "update" ...
 std::vector<std::string_view> key_use_names(KeyUse use);
 
