@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pinfold/base/work.hpp"
+#include "pinfold/command/engine.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/store/budget.hpp"
 
@@ -82,7 +83,7 @@ void write_some(resp::Reply& reply, const store::Tree& tree, ItemsReply& what, s
 
 class ItemsTask : public Task {
  public:
-  ItemsTask(store::Tree&& tree, const ItemsReply& what) : items_(std::move(tree), what) {}
+  ItemsTask(store::KeptTree&& tree, const ItemsReply& what) : items_(std::move(tree), what) {}
 
   Outcome step(Call& call) override { return items_.step(call, *this); }
 
@@ -107,7 +108,7 @@ Outcome write_all(Call& call, const store::Tree& tree, ItemsReply what) {
 Outcome ItemsInPieces::step(Call& call, Task& task) {
   constexpr std::uint64_t most_items = 1 << 16;
   if (!std::exchange(task.replying, true)) write_header(call.reply, what_);
-  if (what_.count > 0) write_some(call.reply, tree_, what_, most_items, Task::reply_piece);
+  if (what_.count > 0) write_some(call.reply, *tree_, what_, most_items, Task::reply_piece);
   if (what_.count > 0) return Outcome::waits;
   // The snapshot may have become the last holder of nodes.
   const std::int64_t end = monotonic_us() + Task::step_us;
@@ -133,15 +134,17 @@ resp::Written reply_items(Call& call, const types::Run& run, const ItemsReply& w
   return {};
 }
 
+store::KeptTree keep_tree(Call& call, store::Tree&& tree) { return {call.engine.keyspace.memory(), std::move(tree)}; }
+
 Outcome reply_items(Call& call, const store::Tree& tree, const ItemsReply& what) {
   if (is_few(call, tree, what)) return write_all(call, tree, what);
   if (refuse_many_inside_exec(call, what.count)) return Outcome::done;
-  return call.begin(std::make_unique<ItemsTask>(tree.share(), what));
+  return call.begin(std::make_unique<ItemsTask>(keep_tree(call, tree.share()), what));
 }
 
 Outcome reply_items(Call& call, store::Tree&& tree, const ItemsReply& what) {
   if (call.in_transaction) return write_all(call, tree, what);
-  return call.begin(std::make_unique<ItemsTask>(std::move(tree), what));
+  return call.begin(std::make_unique<ItemsTask>(keep_tree(call, std::move(tree)), what));
 }
 
 }  // namespace pinfold::command

@@ -126,17 +126,18 @@ resp::Written scan_tree(Call& call, const CollectionScan& scan, const store::Tre
 // All in one step, as SCAN.
 class ScanTreeTask : public Task {
  public:
-  ScanTreeTask(CollectionScan scan, store::Tree&& tree, ScanWriter write) : scan_(std::move(scan)), tree_(std::move(tree)), write_(write) {
+  ScanTreeTask(CollectionScan scan, store::KeptTree&& tree, ScanWriter write)
+      : scan_(std::move(scan)), tree_(std::move(tree)), write_(write) {
     accounted = false;
   }
   Outcome step(Call& call) override {
     constexpr ScanLimits most{10'000, 1024 * 1024};
-    return scan_tree(call, scan_, tree_, write_, most);
+    return scan_tree(call, scan_, *tree_, write_, most);
   }
 
  private:
   const CollectionScan scan_;
-  const store::Tree tree_;
+  const store::KeptTree tree_;
   const ScanWriter write_;
 };
 
@@ -156,7 +157,7 @@ Outcome reply_scan(Call& call, CollectionScan scan, const store::Tree& tree, Sca
   constexpr std::size_t few_bytes = 128 * 1024;
   if (call.in_transaction || (scan.pattern == nullptr && scan.count <= few)) return scan_tree(call, scan, tree, write, {few, few_bytes});
   const bool soon = scan.count <= most_locked_items;
-  auto task = std::make_unique<ScanTreeTask>(std::move(scan), tree.share(), write);
+  auto task = std::make_unique<ScanTreeTask>(std::move(scan), keep_tree(call, tree.share()), write);
   return soon ? call.begin(std::move(task)) : call.park(std::move(task));
 }
 

@@ -174,7 +174,7 @@ class ManyFieldsTask : public Task {
     if (hash.packed()) {
       run_ = hash.run().bytes();
     } else {
-      tree_ = hash.tree().share();
+      tree_ = keep_tree(call, hash.tree().share());
     }
   }
 
@@ -187,7 +187,7 @@ class ManyFieldsTask : public Task {
     while (next_ < ends_.size() && call.reply.output().size() < full) {
       const std::size_t begin = next_ == 0 ? 0 : ends_[next_ - 1];
       const PackedElement field(std::string_view(fields_).substr(begin, ends_[next_] - begin));
-      reply_value(call.reply, run_.empty() ? types::find_item(tree_, field) : types::find_item<true>(run_, field));
+      reply_value(call.reply, run_.empty() ? types::find_item(*tree_, field) : types::find_item<true>(run_, field));
       if (++next_ % between_looks == 0 && monotonic_us() >= end) break;
     }
     return next_ < ends_.size() ? Outcome::waits : Outcome::done;
@@ -199,7 +199,7 @@ class ManyFieldsTask : public Task {
   std::string fields_;
   std::vector<std::size_t> ends_;  // where each of them ends
   std::string run_;
-  store::Tree tree_;
+  store::KeptTree tree_;
   std::size_t next_ = 0;
 };
 

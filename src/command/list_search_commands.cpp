@@ -47,12 +47,12 @@ class SnapshotSearch {
  public:
   SnapshotSearch(Call& call, const List& list, std::string_view text, const ListSearch::Options& options)
       : text_(text), search_(text_, options), memory_(call.engine, call.session.shared) {
-    begin(list);
+    begin(call, list);
   }
 
-  void begin(const List& list) {
+  void begin(Call& call, const List& list) {
     collection_ = &list.collection();
-    pin_ = collection_->pin();
+    pin_ = collection_->pin(call.engine.keyspace.memory().leftovers());
     search_.reset();
   }
   bool is_of(const List& list) const { return !list.packed() && &list.collection() == collection_; }
@@ -208,7 +208,10 @@ class SearchAndAct final : public PreparedWrite {
 
   Progress remove_from_copy(Call& call, std::int64_t end_us) {
     if (left_ == 0) return Progress::ready;
-    if (!copy_) copy_ = store::OwnedHandle(store::Handle(store::Type::list, search_.collection().clone()));
+    if (!copy_) {
+      copy_ = store::OwnedHandle(store::Handle(store::Type::list, search_.collection().clone()));
+      copy_.free_in(call.engine.keyspace.memory().leftovers());
+    }
     while (copy_ && left_ > 0) {
       constexpr std::uint64_t room_for_some = 512 * 1024;
       if (!call.engine.keyspace.make_room(room_for_some) || !remove_some()) break;
@@ -240,7 +243,7 @@ class SearchAndAct final : public PreparedWrite {
     copy_ = {};
     found_.clear();
     if (is_short(call, list)) return search_and_act(call, list, argument(text_), options_, act_);
-    search_.begin(list);
+    search_.begin(call, list);
     return std::nullopt;
   }
 

@@ -44,7 +44,7 @@ std::vector<std::uint64_t> draw_positions(std::uint64_t count, std::uint64_t siz
 }
 
 // Gives up a snapshot, which may have become the last holder of nodes. Returns whether that is done.
-bool released(store::Tree& tree, std::int64_t end_us) {
+bool released(store::KeptTree& tree, std::int64_t end_us) {
   for (store::Budget budget; !tree.release(budget); budget = {}) {
     if (monotonic_us() >= end_us) return false;
   }
@@ -56,7 +56,7 @@ class RepeatedPicksTask : public Task {
  public:
   RepeatedPicksTask(const types::Run& run, const RandomPicks& picks)
       : run_(run.bytes()), items_(items_of(types::Run(run.kind(), run_))), picks_(picks) {}
-  RepeatedPicksTask(store::Tree&& tree, const RandomPicks& picks) : tree_(std::move(tree)), picks_(picks) {}
+  RepeatedPicksTask(store::KeptTree&& tree, const RandomPicks& picks) : tree_(std::move(tree)), picks_(picks) {}
 
   Outcome step(Call& call) override {
     if (!std::exchange(replying, true)) call.reply.array(picks_.count * picks_.words);
@@ -64,7 +64,7 @@ class RepeatedPicksTask : public Task {
     const std::int64_t end = monotonic_us() + step_us;
     constexpr std::uint64_t between_looks = 256;
     while (picks_.count > 0 && call.reply.output().size() < full) {
-      picks_.write(call.reply, items_.empty() ? tree_.at(random_below(tree_.size())).item() : items_[random_below(items_.size())]);
+      picks_.write(call.reply, items_.empty() ? tree_->at(random_below(tree_->size())).item() : items_[random_below(items_.size())]);
       if (--picks_.count % between_looks == 0 && monotonic_us() >= end) break;
     }
     return picks_.count == 0 && released(tree_, end) ? Outcome::done : Outcome::waits;
@@ -73,7 +73,7 @@ class RepeatedPicksTask : public Task {
  private:
   const std::string run_;
   const std::vector<const char*> items_;
-  store::Tree tree_;
+  store::KeptTree tree_;
   RandomPicks picks_;
 };
 
@@ -81,11 +81,11 @@ class RepeatedPicksTask : public Task {
 // that are not are marked.
 class DistinctPicksTask : public Task {
  public:
-  DistinctPicksTask(const Call& call, store::Tree&& tree, const RandomPicks& picks)
+  DistinctPicksTask(const Call& call, store::KeptTree&& tree, const RandomPicks& picks)
       : tree_(std::move(tree)),
         picks_(picks),
         memory_(call.engine, call.session.shared),
-        size_(tree_.size()),
+        size_(tree_->size()),
         marks_picked_(picks.count <= size_ / 2),
         to_mark_(marks_picked_ ? picks.count : size_ - picks.count) {}
 
@@ -141,16 +141,16 @@ class DistinctPicksTask : public Task {
     const std::uint64_t some = std::min<std::uint64_t>(bits, size_ - next_);
     constexpr int dense = 8;
     if (std::popcount(picked) >= dense) {
-      store::Tree::Path path = tree_.at(next_);
+      store::Tree::Path path = tree_->at(next_);
       unsigned at = 0;
-      tree_.visit(path, some, [&](const char* item) {
+      tree_->visit(path, some, [&](const char* item) {
         if ((picked >> at++ & 1) != 0) picks_.write(reply, item);
         return true;
       });
     } else {
       for (std::uint64_t rest = picked; rest != 0; rest &= rest - 1) {
         const auto at = static_cast<std::uint64_t>(std::countr_zero(rest));
-        if (at < some) picks_.write(reply, tree_.at(next_ + at).item());
+        if (at < some) picks_.write(reply, tree_->at(next_ + at).item());
       }
     }
     next_ += some;
@@ -160,7 +160,7 @@ class DistinctPicksTask : public Task {
     void operator()(std::uint64_t* words) const { std::free(words); }
   };
 
-  store::Tree tree_;
+  store::KeptTree tree_;
   const RandomPicks picks_;
   ClientMemory memory_;
   const std::uint64_t size_;
@@ -211,8 +211,8 @@ Outcome reply_random_items(Call& call, const store::Tree& tree, RandomPicks pick
   if (picks.distinct && picks.count >= size) return write_whole(call, tree, picks);
   if (!are_few(call, picks, tree.memory(), size)) {
     if (refuse_many_inside_exec(call, picks.count)) return Outcome::done;
-    if (picks.distinct) return call.begin(std::make_unique<DistinctPicksTask>(call, tree.share(), picks));
-    return call.begin(std::make_unique<RepeatedPicksTask>(tree.share(), picks));
+    if (picks.distinct) return call.begin(std::make_unique<DistinctPicksTask>(call, keep_tree(call, tree.share()), picks));
+    return call.begin(std::make_unique<RepeatedPicksTask>(keep_tree(call, tree.share()), picks));
   }
   call.reply.array(picks.count * picks.words);
   if (picks.distinct) {

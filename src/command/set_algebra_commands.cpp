@@ -110,16 +110,16 @@ bool is_short(const Call& call, const SetCombination& combination) {
 
 // A set as it was when the command began. Stays where it is.
 struct KeptSet {
-  KeptSet(const Set& set)
+  KeptSet(Call& call, const Set& set)
       : form(set.layout() == Set::Layout::numbers ? store::Form::packed_numbers : store::Form::packed_small),
         bytes(set.bytes()),
-        tree(set.layout() == Set::Layout::tree ? set.tree().share() : store::Tree()),
+        tree(keep_tree(call, set.layout() == Set::Layout::tree ? set.tree().share() : store::Tree())),
         is_tree(set.layout() == Set::Layout::tree) {}
-  Set view() const { return {form, bytes, is_tree ? &tree : nullptr}; }
+  Set view() const { return {form, bytes, is_tree ? &*tree : nullptr}; }
 
   store::Form form;
   std::string bytes;
-  store::Tree tree;
+  store::KeptTree tree;
   bool is_tree;
 };
 
@@ -132,7 +132,7 @@ class CombineTask : public Task {
     kept_ = memory_.ask(bytes);
     if (!kept_) return;
     if (stores()) target_ = call.key(0).text;
-    for (const Set& set : sets) sets_.emplace_back(set);
+    for (const Set& set : sets) sets_.emplace_back(call, set);
   }
 
   Outcome step(Call& call) override {
@@ -153,7 +153,9 @@ class CombineTask : public Task {
  private:
   enum class Stage : std::uint8_t { beginning, merging, combining, writing, releasing };
   enum class Progress : std::uint8_t { more, done, failed };
-  static constexpr std::uint64_t between_looks = 128;
+
+  // Members that are visited between two looks at the clock. Each may be looked for in all sets.
+  std::uint64_t between_looks() const { return std::clamp<std::uint64_t>(1024 / std::max<std::size_t>(sets_.size(), 1), 1, 128); }
 
   bool stores() const { return request_.wanted == Wanted::stored; }
   // The set to which members are added at present.
@@ -213,7 +215,7 @@ class CombineTask : public Task {
     if (made == store::GradualRoom::Result::none) return Progress::failed;
     if (made == store::GradualRoom::Result::more || !room_.hand_over(room)) return Progress::more;
     bool failed = false;
-    while (combination_->advance(between_looks, [&](const Member&, PackedElement& member) {
+    while (combination_->advance(between_looks(), [&](const Member&, PackedElement& member) {
       failed = draft.add(member) == SetDraft::Added::no_memory;
       return !failed;
     })) {
@@ -223,7 +225,7 @@ class CombineTask : public Task {
   }
 
   Progress count(std::int64_t end) {
-    while (combination_->advance(between_looks, [&](const Member&, PackedElement&) { return ++count_ < request_.limit; })) {
+    while (combination_->advance(between_looks(), [&](const Member&, PackedElement&) { return ++count_ < request_.limit; })) {
       if (monotonic_us() >= end) return Progress::more;
     }
     return Progress::done;
@@ -232,7 +234,7 @@ class CombineTask : public Task {
   Progress write(Call& call, std::int64_t end) {
     if (!std::exchange(replying, true)) call.reply.set(count_);
     const std::size_t full = call.reply.output().size() + reply_piece;
-    while (combination_->advance(between_looks, [&](const Member& member, PackedElement&) {
+    while (combination_->advance(between_looks(), [&](const Member& member, PackedElement&) {
       reply_member(call.reply, member);
       return true;
     })) {

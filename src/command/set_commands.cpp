@@ -228,21 +228,21 @@ Outcome pop_some(Call& call, SetEdit& edit, std::uint64_t count) {
   return Outcome::done;
 }
 
-// The members that a SPOP has cut out of a set, as a few trees.
+// The members that a SPOP has cut out of a set, as one or two trees.
 class PoppedTask : public Task {
  public:
-  PoppedTask(std::vector<store::Tree> popped, std::uint64_t count) : popped_(std::move(popped)), count_(count) {}
+  PoppedTask(std::vector<store::KeptTree> popped, std::uint64_t count) : popped_(std::move(popped)), count_(count) {}
 
   Outcome step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
     if (!std::exchange(replying, true)) call.reply.set(count_);
     const std::size_t full = call.reply.output().size() + reply_piece;
     while (next_ < popped_.size() && monotonic_us() < end && call.reply.output().size() < full) {
-      store::Tree& tree = popped_[next_];
-      if (position_ < tree.size()) {
+      store::KeptTree& tree = popped_[next_];
+      if (position_ < tree->size()) {
         constexpr std::uint64_t some = 512;
-        store::Tree::Path path = tree.at(position_);
-        position_ += tree.visit(path, some, [&](const char* item) {
+        store::Tree::Path path = tree->at(position_);
+        position_ += tree->visit(path, some, [&](const char* item) {
           write_member(call.reply, item);
           return call.reply.output().size() < full;
         });
@@ -255,18 +255,17 @@ class PoppedTask : public Task {
   }
 
  private:
-  std::vector<store::Tree> popped_;
+  std::vector<store::KeptTree> popped_;
   const std::uint64_t count_;
   std::size_t next_ = 0;  // of popped_
   std::uint64_t position_ = 0;
 };
 
-// Pops many members of a tree: cuts a few ranges of neighbours out of it, each of them from a place chosen at random. Each member is popped
-// with the same probability, but neighbours are popped together. Their order is that of their keyed hashes, so nobody can tell which are.
-Outcome pop_ranges(Call& call, SetEdit& edit, std::uint64_t count) {
-  constexpr std::uint64_t ranges = 8;
-  std::vector<store::Tree> popped;
-  popped.reserve(2 * ranges);
+// Pops many members of a tree: cuts a range of neighbours out of it, from a place chosen at random. Each member is popped with the same
+// probability, but neighbours are popped together. Their order is that of their keyed hashes, so nobody can tell which are.
+Outcome pop_range(Call& call, SetEdit& edit, std::uint64_t count) {
+  std::vector<store::KeptTree> popped;
+  popped.reserve(2);
   std::uint64_t done = 0;
   const store::Stored stored = edit.remove_in_tree([&](store::Tree& items) {
     // Returns whether there was memory for it.
@@ -275,17 +274,13 @@ Outcome pop_ranges(Call& call, SetEdit& edit, std::uint64_t count) {
       auto range = items.cut(from, to);
       if (!range) return false;
       done += to - from;
-      popped.push_back(std::move(*range));
+      popped.push_back(keep_tree(call, std::move(*range)));
       return true;
     };
-    for (std::uint64_t left = ranges; left > 0 && done < count; --left) {
-      const std::uint64_t size = items.size();
-      const std::uint64_t some = (count - done) / left;
-      const std::uint64_t from = random_below(size);
-      const std::uint64_t beyond = from + some > size ? from + some - size : 0;  // it goes on at the beginning
-      if (!cut(from, from + some - beyond) || !cut(0, beyond)) break;
-    }
-    return done > 0;
+    const std::uint64_t size = items.size();
+    const std::uint64_t from = random_below(size);
+    const std::uint64_t beyond = from + count > size ? from + count - size : 0;  // it goes on at the beginning
+    return cut(from, from + count - beyond) && (cut(0, beyond) || done > 0);
   });
   if (!stored || done == 0) return call.refused(stored ? store::Stored::no_memory : stored);
   auto task = std::make_unique<PoppedTask>(std::move(popped), done);
@@ -322,7 +317,7 @@ Outcome spop_many(Call& call) {
   constexpr std::uint64_t some = 64;
   if (wanted <= some) return pop_some(call, edit, wanted);
   if (wanted > most_locked_items_of(call) && refuse_many_inside_exec(call, wanted)) return Outcome::done;
-  return pop_ranges(call, edit, wanted);
+  return pop_range(call, edit, wanted);
 }
 
 Outcome spop(Call& call) {

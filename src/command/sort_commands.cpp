@@ -158,12 +158,12 @@ class SortSource {
   // No elements.
   SortSource() = default;
   // Throws WrongType.
-  explicit SortSource(const store::Value& value) : type_(value.kind.type()), form_(store::form_of(value.kind)) {
+  SortSource(Call& call, const store::Value& value) : type_(value.kind.type()), form_(store::form_of(value.kind)) {
     const bool sortable = type_ == Type::list || type_ == Type::set || type_ == Type::zset;
     if (value.is_string() || !sortable) throw store::WrongType();
     if (value.handle()) {
       collection_ = &store::Collection::of(value.handle());
-      pin_ = collection_->pin();
+      pin_ = collection_->pin(call.engine.keyspace.memory().leftovers());
       size_ = collection_->size();
       return;
     }
@@ -417,15 +417,20 @@ class SortTask final : public Task {
     show(found.text(digits), found.is_block() ? found.share() : Blob());
   }
 
-  // Calls `show(text, block)` for each text of the result that an element stands for, and `none()` for one that there is not.
-  template <class Show, class None>
-  void show_item(Call& call, const SortItem& item, Show&& show, None&& none) {
+  // Calls `show(text, block)` for each text of the result that an element stands for, and `none()` for one that there is not. `ready()` is
+  // called before each of these, with nothing locked; when it returns false, this is the end. Returns what it has returned last.
+  template <class Ready, class Show, class None>
+  bool show_item(Call& call, const SortItem& item, Ready&& ready, Show&& show, None&& none) {
     const Element element(item.element);
     Element::Digits digits;
     const std::string_view text = element.text(digits);
     const auto show_element = [&] { show(text, element.is_block() ? element.share() : Blob()); };
-    if (request_.get.empty()) show_element();
+    if (request_.get.empty()) {
+      if (!ready()) return false;
+      show_element();
+    }
     for (const KeyPattern& pattern : request_.get) {
+      if (!ready()) return false;
       if (pattern.is_element()) {
         show_element();
         continue;
@@ -437,6 +442,7 @@ class SortTask final : public Task {
       });
       if (!found) none();
     }
+    return true;
   }
 
   std::uint64_t texts_for_item() const { return std::max<std::size_t>(request_.get.size(), 1); }
@@ -448,7 +454,7 @@ class SortTask final : public Task {
     for (; at_ < items_.size(); ++at_) {
       if (!call.in_transaction && at_ > 0 && (reply.output().size() >= end || monotonic_us() >= end_us)) return Progress::more;
       show_item(
-          call, items_[at_],
+          call, items_[at_], [] { return true; },
           [&](std::string_view text, const Blob& block) {
             if (block) {
               reply.bulk(block);
@@ -465,21 +471,25 @@ class SortTask final : public Task {
     if (!draft_) draft_ = std::make_unique<types::ListDraft>(call.engine.keyspace.memory(), thresholds_);
     for (; at_ < items_.size(); ++at_) {
       constexpr std::size_t at_once = 64;
-      if (at_ % at_once == 0) {
-        if (at_ > 0 && monotonic_us() >= end_us) return Progress::more;
-        if (!has_room(call)) return out_of_memory(call);
-      }
+      constexpr std::uint64_t beside_text = 64;
+      if (at_ % at_once == 0 && at_ > 0 && monotonic_us() >= end_us) return Progress::more;
       bool added = true;
-      show_item(
-          call, items_[at_], [&](std::string_view text, const Blob& block) { added = added && draft_->append(text, block); },
-          [&] { added = added && draft_->append({}); });
-      if (!added) return out_of_memory(call);
+      const auto append = [&](std::string_view text, const Blob& block) {
+        room_ -= std::min<std::uint64_t>(room_, beside_text + (block ? 0 : text.size()));
+        added = added && draft_->append(text, block);
+      };
+      const auto ready = [&] { return added && has_room(call); };
+      if (!show_item(call, items_[at_], ready, append, [&] { append({}, {}); }) || !added) return out_of_memory(call);
     }
     return put(call);
   }
 
+  // For one more text. A longer one lies in a block.
   bool has_room(Call& call) {
+    constexpr std::uint64_t longest = 32 * 1024;
     constexpr std::uint64_t for_some = 128 * 1024;
+    if (room_ >= longest) return true;
+    room_ = for_some;
     if (call.in_transaction) return static_cast<bool>(call.db().has_room(for_some));
     return call.engine.keyspace.make_room(for_some);
   }
@@ -516,7 +526,7 @@ class SortTask final : public Task {
     items_.clear();
     texts_.clear();
     memory_.give_back(memory_.held());
-    source_ = value ? SortSource(*value) : SortSource();
+    source_ = value ? SortSource(call, *value) : SortSource();
     call.held.release();
     return next(Stage::collect);
   }
@@ -532,6 +542,7 @@ class SortTask final : public Task {
   std::deque<std::string> texts_;  // to which items refer
   std::optional<GradualSort<SortItem, Before>> sort_;
   std::unique_ptr<types::ListDraft> draft_;
+  std::uint64_t room_ = 0;  // for what is added to it
   unsigned tries_ = 0;
 };
 
@@ -540,7 +551,7 @@ Outcome sort(Call& call, bool may_store) {
   if (!request) return Outcome::done;
   store::Database db = call.db();
   const auto value = db.find(call.key(), store::Access::read().of_any_type());
-  SortSource source = value ? SortSource(*value) : SortSource();
+  SortSource source = value ? SortSource(call, *value) : SortSource();
   const std::uint64_t size = source.size();
   if (!call.in_transaction) return call.begin(std::make_unique<SortTask>(call, std::move(*request), std::move(source)));
   if (size > most_locked_items_of(call) && refuse_many_inside_exec(call, size)) return Outcome::done;

@@ -183,8 +183,11 @@ class PayAndCount : public PayingTask {
 
 class PayAndShow : public PayingTask {
  public:
-  PayAndShow(const Call& call, const store::Key& key, store::Tree&& piece, const ScoredPop& pop)
-      : PayingTask(call, key), pop_(pop), count_(piece.size()), items_(std::move(piece), scored_items(pop.how, 0, count_, pop.highest)) {}
+  PayAndShow(Call& call, const store::Key& key, store::Tree&& piece, const ScoredPop& pop)
+      : PayingTask(call, key),
+        pop_(pop),
+        count_(piece.size()),
+        items_(keep_tree(call, std::move(piece)), scored_items(pop.how, 0, count_, pop.highest)) {}
 
  private:
   Outcome answer(Call& call) override {

@@ -47,7 +47,11 @@ Collection* Collection::clone() const {
   return other;
 }
 
-OwnedHandle Collection::pin() { return own(type_, static_cast<Collection*>(share(this))); }
+OwnedHandle Collection::pin(Leftovers& leftovers) {
+  OwnedHandle pin = own(type_, static_cast<Collection*>(share(this)));
+  pin.free_in(leftovers);
+  return pin;
+}
 
 // --- loose memory ---
 

@@ -3,6 +3,12 @@
 // What is left of the range, the range, and what is right of it become trees of their own: new nodes along the two edges of the range, and
 // beside them references to the old nodes, which stay as they are. Then the outer ones are put together. The old tree is given up only
 // when all of that has been done.
+//
+// A leaf of a tree that is ordered by hash has its items in no order. It is cut as if they were in that of their hashes. So what is left of
+// a cut has lower hashes than what is right of it.
+
+#include <algorithm>
+#include <array>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/tree.hpp"
@@ -17,7 +23,70 @@ struct Tree::Part {
   std::uint64_t bytes = 0;
 };
 
-// Makes a node with the items [from, to) of another, of which there is at least one. False: no memory.
+namespace {
+
+using Node = Tree::Node;
+
+// The items of a leaf in the order in which it is cut.
+class InOrder {
+ public:
+  InOrder(TreeKind kind, const Node& leaf) {
+    for_each_item(kind, leaf, [&](const char* item, unsigned size) {
+      items_[count_++] = {by_hash(kind) ? hash_key_of(kind, item) : 0, {item, size}};
+    });
+    work::entries(count_);
+    if (by_hash(kind)) std::ranges::sort(items_.begin(), items_.begin() + count_, {}, &Item::key);
+    ordered_by_key_ = by_hash(kind);
+  }
+
+  /// Whether the items before and behind this number may be separated: those with the same hash may not.
+  bool may_cut(std::uint64_t at) const { return !ordered_by_key_ || at == 0 || at == count_ || items_[at - 1].key != items_[at].key; }
+  std::string_view operator[](std::uint64_t number) const { return items_[number].bytes; }
+  std::size_t bytes(std::uint64_t from, std::uint64_t to) const {
+    std::size_t bytes = 0;
+    for (; from < to; ++from) bytes += items_[from].bytes.size();
+    return bytes;
+  }
+
+ private:
+  struct Item {
+    std::uint64_t key;
+    std::string_view bytes;
+  };
+  std::array<Item, Node::most_equals> items_;
+  unsigned count_ = 0;
+  bool ordered_by_key_ = false;
+};
+
+// Where a tree begins, for what is put before it.
+TreeKey begin_of(TreeKind kind, const Node* root) {
+  if (kind == TreeKind::scored) return scored_key_of(first_item(root));
+  if (!by_hash(kind)) return {};
+  while (!root->leaf()) root = root->children()[0];
+  TreeKey least{UINT64_MAX, 0};
+  for_each_item(kind, *root, [&](const char* item, unsigned) { least.key = std::min(least.key, hash_key_of(kind, item)); });
+  work::entries(root->count);
+  return least;
+}
+
+}  // namespace
+
+// What slice() does with a leaf.
+bool Tree::slice_leaf(const Node& old, std::uint64_t from, std::uint64_t to, Part& part) {
+  const InOrder items(kind_, old);
+  if (!items.may_cut(from) || !items.may_cut(to)) return false;
+  const std::size_t bytes = items.bytes(from, to);
+  Node* const leaf = Node::make(*heap_, kind_, 0, Node::header + bytes);
+  if (leaf == nullptr) return false;
+  for (std::uint64_t i = from; i < to; ++i) leaf->append(items[i], 1);
+  leaf->has_blocks = old.has_blocks;
+  keep_blocks(kind_, *leaf);
+  work::bytes(bytes);
+  part = {leaf, to - from, leaf->size() + memory_of_leaf_blocks(kind_, *leaf)};
+  return true;
+}
+
+// Makes a node with the items [from, to) of another, of which there is at least one. False: no memory, or the items may not be separated.
 bool Tree::slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& part) {
   if (from == 0 && to == whole.count) {
     whole.node->add_reference();
@@ -25,18 +94,7 @@ bool Tree::slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& 
     return true;
   }
   Node& old = *whole.node;
-  if (old.leaf()) {
-    const unsigned begin = old.offset_of(kind_, static_cast<unsigned>(from));
-    const unsigned end = old.offset_of(kind_, static_cast<unsigned>(to));
-    Node* const leaf = Node::make(*heap_, kind_, 0, Node::header + end - begin);
-    if (leaf == nullptr) return false;
-    leaf->append({old.at(begin), end - begin}, static_cast<unsigned>(to - from));
-    leaf->has_blocks = old.has_blocks;
-    keep_blocks(kind_, *leaf);
-    work::bytes(end - begin);
-    part = {leaf, to - from, leaf->size() + memory_of_leaf_blocks(kind_, *leaf)};
-    return true;
-  }
+  if (old.leaf()) return slice_leaf(old, from, to, part);
   unsigned first = 0;
   for (; from >= old.counts()[first]; ++first) {
     from -= old.counts()[first];
@@ -115,12 +173,10 @@ bool Tree::attach(Tree& other, bool behind) {
   if (!make_room(path, 0)) return false;
   const Path::Step& step = path.steps_[path.height_ - 1];
   Node::Child child{other.root_, other.size_, other.memory_};
-  if (kind_ == TreeKind::scored) {
-    if (behind) {
-      child.key = scored_key_of(first_item(other.root_));
-    } else {
-      step.node->set_key(kind_, 0, scored_key_of(first_item(root_)));
-    }
+  if (behind) {
+    child.key = begin_of(kind_, other.root_);
+  } else {
+    step.node->set_key(kind_, 0, begin_of(kind_, root_));
   }
   step.node->insert_child(kind_, behind ? step.slot + 1 : 0, child);
   account(path, 0, static_cast<std::int64_t>(other.size_), static_cast<std::int64_t>(other.memory_));

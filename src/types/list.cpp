@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pinfold/base/work.hpp"
+#include "pinfold/store/kept_tree.hpp"
 
 namespace pinfold::types {
 
@@ -22,8 +23,6 @@ namespace {
 // A list in a tree that gets as small as this goes back into its entry.
 constexpr std::uint64_t most_packed_again_items = most_packed_items / 4;
 constexpr std::size_t most_packed_again_bytes = most_packed_bytes / 4;
-// So many elements are freed at once, and more by the background.
-constexpr std::uint64_t freed_at_once = 16;
 // Items that are read forwards and compared backwards.
 constexpr std::uint64_t read_at_once = 128;
 
@@ -274,8 +273,8 @@ Stored ListEdit::keep(const ListRange& range) {
   Tree front;
   Tree back;
   const Stored stored = cut(range, front, back);
-  free(std::move(front));
-  free(std::move(back));
+  // What was cut out is freed in pieces.
+  for (Tree* const gone : {&front, &back}) store::KeptTree(memory_, std::move(*gone));
   return stored;
 }
 
@@ -379,15 +378,6 @@ Stored ListEdit::rotate(End to) {
 }
 
 Stored ListEdit::replace(Collection* changed) { return edit_.put(form_after(false, changed->size(), changed->items.memory()), changed); }
-
-// Frees elements that were cut out.
-void ListEdit::free(Tree tree) {
-  if (tree.size() <= freed_at_once) return;
-  Collection* const rest = Collection::make(memory_.heap(), store::Type::list);
-  if (rest == nullptr) return;  // it is freed here: there is no memory for anything else
-  rest->items = std::move(tree);
-  memory_.leftovers().give_up(store::Handle(store::Type::list, rest));
-}
 
 // --- names ---
 

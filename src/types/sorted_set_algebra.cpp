@@ -17,8 +17,8 @@ using store::TreeKind;
 
 namespace {
 
-// Between two looks at the clock.
-constexpr std::uint64_t at_once = 256;
+// Members that are visited, and operands in which these are looked for, between two looks at the clock.
+constexpr std::uint64_t most_at_once = 256;
 
 bool same(const Element& a, const Element& b) {
   if (!a.is_block() || !b.is_block()) return a.packed() == b.packed();
@@ -110,19 +110,31 @@ Operand::Operand(const store::Value& value) {
     return;
   }
   bytes_ = value.text;
-  if (store::form_of(value.kind) == store::Form::packed_numbers) bytes_ = own_ = as_run(Set(value));
-  size_ = Run(kind_, bytes_).count();
+  numbers_ = store::form_of(value.kind) == store::Form::packed_numbers;
+  size_ = numbers_ ? Numbers(bytes_).size() : Run(kind_, bytes_).count();
 }
 
 void Operand::keep(store::Memory& memory) {
   if (large_ == nullptr) {
-    if (own_.empty()) own_ = bytes_;
+    own_ = bytes_;
     bytes_ = own_;
     return;
   }
   // Only its count of references changes.
   kept_ = store::Handle(large_->type(), const_cast<store::Collection*>(large_)).share();
   kept_.free_in(memory.leftovers());
+}
+
+std::uint64_t Operand::index_memory() const {
+  constexpr std::uint64_t bytes_of_number = 9;
+  if (large_ != nullptr) return 0;
+  return MemberTable::memory_for(size_) + (numbers_ ? size_ * bytes_of_number : 0);
+}
+
+void Operand::prepare() {
+  if (!std::exchange(numbers_, false)) return;
+  own_ = as_run(Set(store::Form::packed_numbers, bytes_, nullptr));
+  bytes_ = own_;
 }
 
 bool Operand::index() {
@@ -170,8 +182,8 @@ std::uint64_t ScoredAlgebra::most_results() const {
 std::uint64_t ScoredAlgebra::cost() const {
   const std::uint64_t visited = most_results();
   if (operation_ == ScoredOperation::union_of_all) return visited;
-  std::uint64_t looked_through = 0;  // packed ones
-  for (const Operand& operand : operands_) looked_through += std::min<std::uint64_t>(operand.size(), most_packed_items);
+  std::uint64_t looked_through = 0;
+  for (const Operand& operand : operands_) looked_through += operand.looked_through();
   return visited == 0 ? 0 : visited * operands_.size() + looked_through;
 }
 
@@ -179,7 +191,14 @@ std::uint64_t ScoredAlgebra::memory() const {
   const std::uint64_t results = most_results();
   const std::uint64_t listed = results * sizeof(ScoredMember);
   if (operation_ == ScoredOperation::union_of_all) return MemberTable::memory_for(results) + listed;
-  return only_counted_ ? 0 : 2 * listed;
+  std::uint64_t indexes = 0;
+  for (const Operand& operand : operands_) indexes += operand.index_memory();
+  return indexes + (only_counted_ ? 0 : 2 * listed);
+}
+
+std::uint64_t ScoredAlgebra::at_once() const {
+  if (operation_ == ScoredOperation::union_of_all) return most_at_once;
+  return std::max<std::uint64_t>(most_at_once / order_.size(), 1);
 }
 
 bool ScoredAlgebra::begin() {
@@ -188,15 +207,24 @@ bool ScoredAlgebra::begin() {
   if (operation_ != ScoredOperation::difference) std::ranges::stable_sort(order_, {}, &Operand::size);
   const std::uint64_t results = most_results();
   if (operation_ == ScoredOperation::union_of_all) return table_.reserve(results);
+  constexpr std::uint64_t few = 4;
+  indexed_ = results > few;
   if (!only_counted_) {
     listed_.reset(allocate<ScoredMember>(results + 1));
     if (listed_ == nullptr) return false;
   }
-  constexpr std::uint64_t few = 4;
-  for (std::size_t i = 1; i < order_.size() && results > few; ++i) {
-    if (!order_[i]->index()) return false;
-  }
   return true;
+}
+
+// Makes one more operand ready. Returns false if there is no memory.
+bool ScoredAlgebra::prepare_next() {
+  if (prepared_ == order_.size()) {
+    stage_ = Stage::collect;
+    return true;
+  }
+  Operand& operand = *order_[prepared_++];
+  operand.prepare();
+  return prepared_ == 1 || !indexed_ || operand.index();
 }
 
 void ScoredAlgebra::add(const ScoredMember& member) {
@@ -235,7 +263,7 @@ bool ScoredAlgebra::collect_some() {
   const bool all = operation_ == ScoredOperation::union_of_all;
   if (operand_ == order_.size() || (!all && operand_ > 0)) return false;
   Operand& operand = *order_[operand_];
-  const std::uint64_t count = std::min(at_once, operand.size() - position_);
+  const std::uint64_t count = std::min(at_once(), operand.size() - position_);
   bool more = true;
   operand.visit(position_, count, [&](const char* element, double score) {
     const double weighted = without_nan(operand.weight * score);
@@ -267,7 +295,11 @@ bool ScoredAlgebra::begin_sorting() {
 ScoredAlgebra::Progress ScoredAlgebra::advance(std::int64_t end_us) {
   if (stage_ == Stage::begin) {
     if (!begin()) return Progress::no_memory;
-    stage_ = Stage::collect;
+    stage_ = Stage::prepare;
+  }
+  while (stage_ == Stage::prepare) {
+    if (!prepare_next()) return Progress::no_memory;
+    if (monotonic_us() >= end_us) return Progress::more;
   }
   while (stage_ == Stage::collect) {
     if (!collect_some()) {

@@ -7,7 +7,7 @@
 
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/task.hpp"
-#include "pinfold/store/tree.hpp"
+#include "pinfold/store/kept_tree.hpp"
 #include "pinfold/types/run.hpp"
 
 namespace pinfold::command {
@@ -42,6 +42,8 @@ resp::Written reply_items(Call& call, const types::Run& run, const ItemsReply& w
 /// Writes the header and the items of a tree: at once if they are few, otherwise in pieces and from a snapshot, by a task. Inside EXEC, many
 /// are refused with an error. O(log items of the tree + items).
 Outcome reply_items(Call& call, const store::Tree& tree, const ItemsReply& what);
+/// A snapshot of a tree for a task, or what a command has cut out of a collection.
+store::KeptTree keep_tree(Call& call, store::Tree&& tree);
 /// For a snapshot that is the command's own (what it has cut out of a collection): it is freed in pieces afterwards. Not inside EXEC if
 /// there are more than most_locked_items_of().
 Outcome reply_items(Call& call, store::Tree&& tree, const ItemsReply& what);
@@ -49,12 +51,12 @@ Outcome reply_items(Call& call, store::Tree&& tree, const ItemsReply& what);
 /// The same for a task that does more than reply: writes the header and the items of a snapshot in pieces, and frees it.
 class ItemsInPieces {
  public:
-  ItemsInPieces(store::Tree&& tree, const ItemsReply& what) : tree_(std::move(tree)), what_(what) {}
+  ItemsInPieces(store::KeptTree&& tree, const ItemsReply& what) : tree_(std::move(tree)), what_(what) {}
   /// Writes the next piece. What the step of the task returns.
   Outcome step(Call& call, Task& task);
 
  private:
-  store::Tree tree_;
+  store::KeptTree tree_;
   ItemsReply what_;
 };
 

@@ -53,8 +53,9 @@ class Collection {
   /// Another collection with the same nodes, which the caller may change: what a write does with a collection that is not unique().
   /// Null if there is no memory. O(1).
   Collection* clone() const;
-  /// A reference that keeps the collection as it is now, for a reader without a lock: a write finds it not unique() and clones it. O(1).
-  OwnedHandle pin();
+  /// A reference that keeps the collection as it is now, for a reader without a lock: a write finds it not unique() and clones it. If it
+  /// becomes the last one, the collection is freed in pieces, by `leftovers`. O(1).
+  OwnedHandle pin(Leftovers& leftovers);
 
   Tree items;  // list, set, hash; of a sorted set the scored tree
   Tree index;  // of a sorted set

@@ -235,11 +235,13 @@ class Tree {
   /// In an index: adds an item, or removes one item with this hash and score. Returns false also if there is none to remove.
   bool insert_score(std::uint64_t hash, double score);
   bool erase_score(std::uint64_t hash, double score);
-  /// Takes the items from `from` up to and without `to` out of a list or scored tree. They are a tree of their own then. Visits and
-  /// copies O(log items) nodes, however many items they are. Nothing if there is no memory.
+  /// Takes as many items as there are from `from` up to and without `to` out of the tree. They are a tree of their own then. In a list or
+  /// scored tree they are those with these positions; in a tree ordered by hash, those with these ranks in the order of hashes, which within
+  /// a leaf is not that of positions. Visits and copies O(log items) nodes, however many items they are. Nothing if there is no memory, or if
+  /// items with the same hash would be separated.
   std::optional<Tree> cut(std::uint64_t from, std::uint64_t to);
-  /// Puts the items of another list or scored tree behind those that there are; `other` is empty then. In a scored tree they must belong
-  /// there, or it can be read and cut by position only (Collection::debt).
+  /// Puts the items of another tree behind those that there are; `other` is empty then. They must belong there. In a scored tree they need
+  /// not, but then it can be read and cut by position only (Collection::debt).
   bool append(Tree& other);
 
   // --- for tests ---
@@ -304,6 +306,7 @@ class Tree {
 
   // cutting (src/store/tree_cut.cpp)
   struct Part;
+  bool slice_leaf(const Node& old, std::uint64_t from, std::uint64_t to, Part& part);
   bool slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& part);
   std::optional<Tree> part(std::uint64_t from, std::uint64_t to);
   bool attach(Tree& other, bool behind);

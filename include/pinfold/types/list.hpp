@@ -145,7 +145,6 @@ class ListEdit {
   bool add_all(store::Tree& tree, const Place& place, std::span<const std::string_view> texts, const BlockOf& block_of, std::size_t from);
   std::optional<store::Stored> keep_packed(const ListRange& range);
   store::Stored cut(const ListRange& range, store::Tree& front, store::Tree& back);
-  void free(store::Tree tree);
   store::Form packed_form(const RunBuffer& run) const;
   store::Form form_after(bool packed, std::uint64_t items, std::uint64_t bytes) const;
 

@@ -73,6 +73,12 @@ class Operand {
   void keep(store::Memory& memory);
   /// The bytes that keep() copies.
   std::size_t kept_bytes() const { return bytes_.size(); }
+  /// The bytes that prepare() and index() take.
+  std::uint64_t index_memory() const;
+  /// How many members one look-up goes through.
+  std::uint64_t looked_through() const { return large_ != nullptr ? 1 : size_; }
+  /// To be called before what follows, and not before keep(). O(members), but O(1) for a large set.
+  void prepare();
 
   /// Calls `visit(const char* element, double score)` for `count` members from a position on, while it returns true.
   template <class Visit>
@@ -103,6 +109,7 @@ class Operand {
   std::uint64_t size_ = 0;
   std::string_view bytes_;  // a packed set
   std::string own_;         // its bytes, if they are not where they were found
+  bool numbers_ = false;    // whether these are plain numbers still, and not a run
   const store::Collection* large_ = nullptr;
   store::OwnedHandle kept_;
   MemberTable table_;
@@ -138,8 +145,10 @@ class ScoredAlgebra {
   const ScoredMember* results() const { return results_; }
 
  private:
-  enum class Stage : std::uint8_t { begin, collect, sort, done };
+  enum class Stage : std::uint8_t { begin, prepare, collect, sort, done };
   bool begin();
+  bool prepare_next();
+  std::uint64_t at_once() const;
   bool collect_some();
   void add_to_union(const char* element, double score);
   bool look_for(const char* element, double score);
@@ -154,6 +163,8 @@ class ScoredAlgebra {
   std::uint64_t most_ = UINT64_MAX;
 
   Stage stage_ = Stage::begin;
+  std::size_t prepared_ = 0;    // operands that are ready
+  bool indexed_ = false;        // whether so many members are looked for that packed operands get an index
   std::size_t operand_ = 0;     // whose members are visited
   std::uint64_t position_ = 0;  // in the operand
   MemberTable table_;           // a union

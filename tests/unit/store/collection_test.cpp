@@ -17,6 +17,7 @@
 #include <catch2/catch.hpp>
 
 #include "pinfold/store/database.hpp"
+#include "pinfold/store/kept_tree.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/leftovers.hpp"
 #include "pinfold/store/purges.hpp"
@@ -116,6 +117,11 @@ class Store {
       });
     });
   }
+  OwnedHandle pin(const std::string& name) {
+    return with(name, [this](Database& db, const Key& key) {
+      return Collection::of(db.find(key, Access::none().of_any_type())->handle()).pin(keyspace.memory().leftovers());
+    });
+  }
   void copy(const std::string& from, const std::string& to) {
     Keyspace::Locks locks(keyspace);
     locks.acquire_all();
@@ -211,8 +217,7 @@ TEST_CASE("collection: a reader keeps what it has pinned while the value changes
   BlockHeap& heap = store.keyspace.memory().heap();
   for (const Type type : collections) {
     REQUIRE(store.put("k", type, 2000));
-    OwnedHandle pinned = store.with(
-        "k", [](Database& db, const Key& key) { return Collection::of(db.find(key, Access::none().of_any_type())->handle()).pin(); });
+    OwnedHandle pinned = store.pin("k");
     CHECK(heap.loose() == 0);
     CHECK(store.consistent());
     REQUIRE(store.change("k", type, [](Collection& collection) {
@@ -245,6 +250,34 @@ TEST_CASE("collection: a large one is freed in steps") {
     CHECK(store.consistent());
     store.work();
     CHECK(store.keyspace.memory().used(Use::blobs) == 0);
+  }
+}
+
+TEST_CASE("collection: what a reader had to itself is freed in steps when the reader is gone") {
+  Store store;
+  Memory& memory = store.keyspace.memory();
+  for (const bool of_tree : {false, true}) {
+    for (const Type type : collections) {
+      REQUIRE(store.put("k", type, 20'000));
+      OwnedHandle pinned = store.pin("k");
+      std::optional<KeptTree> kept;
+      if (of_tree) {
+        kept.emplace(memory, Collection::of(pinned.get()).items.share());
+        pinned = {};
+      }
+      REQUIRE(store.with("k", [](Database& db, const Key& key) { return db.remove(key); }));
+      store.work();
+      const std::uint64_t used = memory.used(Use::blobs);
+      const work::Counting counting;
+      pinned = {};
+      kept.reset();
+      CHECK(counting.counts().entries < 300);
+      CHECK(counting.counts().nodes < 64);
+      CHECK(memory.used(Use::blobs) + 64 * 1024 > used);
+      CHECK_FALSE(memory.leftovers().empty());
+      store.work();
+      CHECK(memory.used(Use::blobs) == 0);
+    }
   }
 }
 
@@ -325,8 +358,7 @@ TEST_CASE("collection: after an erasure the bytes of removed elements are nowher
     REQUIRE(store.keyspace.erased(erasure));
   }
   SECTION("removed while a reader keeps the collection as it was") {
-    OwnedHandle pinned = store.with(
-        "k", [](Database& db, const Key& key) { return Collection::of(db.find(key, Access::none().of_any_type())->handle()).pin(); });
+    OwnedHandle pinned = store.pin("k");
     REQUIRE(store.change("k", type, remove_secrets));
     CHECK(start.has(secret));
     pinned = {};

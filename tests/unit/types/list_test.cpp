@@ -225,7 +225,8 @@ TEST_CASE("a copy of a list does not change with it", "[list]") {
   ListStore store;
   std::vector<std::string> texts(1000, std::string(600, 'x'));
   store.push(End::right, {texts.begin(), texts.end()});
-  store::OwnedHandle pin = store.view([](const std::optional<List>& list) { return list->collection().pin(); });
+  store::OwnedHandle pin =
+      store.view([&](const std::optional<List>& list) { return list->collection().pin(store.keyspace.memory().leftovers()); });
   const auto& kept = store::Collection::of(pin.get());
   CHECK(store.edit([](ListEdit& list) { return list.keep({10, 20}); }));
   store.push(End::left, {"new"});
