@@ -36,6 +36,13 @@ PRINTED = {
         "20 of 30 passed, then ['Retry-After', 'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset']", "another client: 200",
         "a request that counts as 5: [0, 10, 5, -1, 300]", "alone: 5 of 10 passed",
     ],
+    "session_hashes.py": ["one field: 4 all: admin 4", "after log-out: None left: 1", "ended: 1 then: None grace"],
+    "sliding_window.py": ["10 of 30 passed, 10 are kept, retry in a minute: True", "a short window: [True, True, False] then: True"],
+    "beside_the_cache.py": [
+        "the best: [('ada', 80.0), ('linus', 70.0)] grace is 3 nobody: None", "visitors are counted well: [True, True] in 12 KB",
+        "within 5 km: [('nearer', 0.7), ('near', 2.2)]", "grace reads: ['post 1000', 'post 999', 'post 998'] of 800",
+        "before post 500: ['post 499', 'post 498']",
+    ],
     "fencing.py": [
         "second worker at once: None", "tokens grow: True - the first still has it: False", "fast writes: True - late: False",
         "late releases: False - fast: True", "in the database: by the fast one",

@@ -70,7 +70,7 @@ def denials(keeper):
 
 RUN_BY = {
     "filler": ["cache_aside.py", "negative_caching.py", "fencing.py"],
-    "writer": ["cache_aside.py", "negative_caching.py", "fencing.py", "write_through.py", "tags.py", "dependencies.py", "sessions.py", "rate_limit.py"],
+    "writer": ["cache_aside.py", "negative_caching.py", "fencing.py", "write_through.py", "tags.py", "dependencies.py", "sessions.py", "session_hashes.py", "rate_limit.py", "sliding_window.py", "beside_the_cache.py"],
     "limiter": ["rate_limit.py"],
     "admin": [name for name in PRINTED if name.endswith(".py")],
 }

@@ -5,7 +5,7 @@ import time
 
 from limits import RateLimitItemPerHour, RateLimitItemPerSecond
 from limits.storage import storage_from_string
-from limits.strategies import FixedWindowElasticExpiryRateLimiter, FixedWindowRateLimiter
+from limits.strategies import FixedWindowElasticExpiryRateLimiter, FixedWindowRateLimiter, MovingWindowRateLimiter
 
 
 def main():
@@ -25,7 +25,12 @@ def main():
     brief = RateLimitItemPerSecond(1, 2)
     elastic = FixedWindowElasticExpiryRateLimiter(storage)
     assert elastic.hit(brief, own) and not elastic.hit(brief, own)
+    # A moving window is a list of the times of hits, in a script.
+    moving, window = MovingWindowRateLimiter(storage), RateLimitItemPerSecond(3, 2)
+    assert [moving.hit(window, "moving", own) for _ in range(4)] == [True] * 3 + [False] and not moving.test(window, "moving", own)
+    assert moving.get_window_stats(window, "moving", own)[1] == 0
     time.sleep(2.1)
+    assert moving.hit(window, "moving", own)
     assert elastic.hit(brief, own)
     print(f"accepted: {accepted}")
 

@@ -37,7 +37,24 @@ $log = new class extends Psr\Log\AbstractLogger {
     public string $said = '';
     public function log($level, $message, array $context = []): void { $this->said = isset($context['exception']) ? $context['exception']->getMessage() : (string)$message; }
 };
-$tagged = new RedisTagAwareAdapter($client, 'tagged');
+$tagged = new RedisTagAwareAdapter($client, 'tagged', 60);
 $tagged->setLogger($log);
-check(!$tagged->save($tagged->getItem('value')->set(2)->tag('tag')), 'saved with a tag');
-echo $log->said, "\n";
+if (!$tagged->save($tagged->getItem('value')->set(2)->tag('tag'))) {
+    echo $log->said, "\n";
+    exit(0);
+}
+foreach (range(1, 500) as $n) { $tagged->saveDeferred($tagged->getItem("many$n")->set($n)->tag(['all', $n % 2 ? 'odd' : 'even'])); }
+check($tagged->commit(), 'commit with tags');
+check($tagged->getItem('many7')->get() === 7 && $tagged->getItem('many7')->getMetadata()[ItemInterface::METADATA_TAGS] === ['all' => 'all', 'odd' => 'odd'], 'an item with its tags');
+check($client->sCard("tagged:\0tags\0odd") === 250 && $client->ttl("tagged:\0tags\0odd") === -1, 'the set of a tag');
+check($tagged->save($tagged->getItem('many2')->set('moved')->tag('odd')), 'other tags');
+check($tagged->invalidateTags(['odd']), 'invalidateTags of sets');
+check(!$tagged->hasItem('many1') && !$tagged->hasItem('many2') && $tagged->hasItem('many4') && $tagged->hasItem('value'), 'what a set had is gone');
+check($tagged->deleteItems(['many4', 'many6']) && !$tagged->hasItem('many4') && $client->sCard("tagged:\0tags\0even") === 247, 'deleted items leave their sets');
+check($tagged->invalidateTags(['even', 'tag']) && !$tagged->hasItem('many8') && !$tagged->hasItem('value'), 'two tags at once');
+$made = 0;
+for ($n = 0; $n < 3; $n += 1) {
+    check($tagged->get('got', function (ItemInterface $item) use (&$made) { $item->tag('all'); $made += 1; return $made; }) === 1, 'made once');
+}
+check($tagged->invalidateTags(['all']) && !$tagged->hasItem('got') && $tagged->clear() && $client->keys('tagged:*') === [], 'nothing is left');
+echo "tags ok\n";
