@@ -27,25 +27,23 @@ namespace {
 
 using Node = Tree::Node;
 
-// The items of a leaf in the order in which it is cut.
+// The items of a leaf that is ordered by hash, in the order in which it is cut.
 class InOrder {
  public:
-  InOrder(TreeKind kind, const Node& leaf) {
-    for_each_item(kind, leaf, [&](const char* item, unsigned size) {
-      items_[count_++] = {by_hash(kind) ? hash_key_of(kind, item) : 0, {item, size}};
-    });
+  InOrder(TreeKind kind, const Node& leaf) : kind_(kind) {
+    for_each_item(kind, leaf, [&](const char* item, unsigned size) { items_[count_++] = {hash_key_of(kind, item), {item, size}}; });
     work::entries(count_);
-    if (by_hash(kind)) std::ranges::sort(items_.begin(), items_.begin() + count_, {}, &Item::key);
-    ordered_by_key_ = by_hash(kind);
+    std::ranges::sort(items_.begin(), items_.begin() + count_, {}, &Item::key);
   }
 
-  /// Whether the items before and behind this number may be separated: those with the same hash may not.
-  bool may_cut(std::uint64_t at) const { return !ordered_by_key_ || at == 0 || at == count_ || items_[at - 1].key != items_[at].key; }
-  std::string_view operator[](std::uint64_t number) const { return items_[number].bytes; }
-  std::size_t bytes(std::uint64_t from, std::uint64_t to) const {
+  /// A leaf with some of them. Null if there is no memory, or if they would be separated from others with the same hash.
+  Node* leaf_of(BlockHeap& heap, std::uint64_t from, std::uint64_t to) const {
+    if (!may_cut(from) || !may_cut(to)) return nullptr;
     std::size_t bytes = 0;
-    for (; from < to; ++from) bytes += items_[from].bytes.size();
-    return bytes;
+    for (std::uint64_t i = from; i < to; ++i) bytes += items_[i].bytes.size();
+    Node* const leaf = Node::make(heap, kind_, 0, Node::header + bytes);
+    for (std::uint64_t i = from; leaf != nullptr && i < to; ++i) leaf->append(items_[i].bytes, 1);
+    return leaf;
   }
 
  private:
@@ -53,9 +51,11 @@ class InOrder {
     std::uint64_t key;
     std::string_view bytes;
   };
+  bool may_cut(std::uint64_t at) const { return at == 0 || at == count_ || items_[at - 1].key != items_[at].key; }
+
+  const TreeKind kind_;
   std::array<Item, Node::most_equals> items_;
   unsigned count_ = 0;
-  bool ordered_by_key_ = false;
 };
 
 // Where a tree begins, for what is put before it.
@@ -73,17 +73,22 @@ TreeKey begin_of(TreeKind kind, const Node* root) {
 
 // What slice() does with a leaf.
 bool Tree::slice_leaf(const Node& old, std::uint64_t from, std::uint64_t to, Part& part) {
-  const InOrder items(kind_, old);
-  if (!items.may_cut(from) || !items.may_cut(to)) return false;
-  const std::size_t bytes = items.bytes(from, to);
-  Node* const leaf = Node::make(*heap_, kind_, 0, Node::header + bytes);
+  Node* const leaf = by_hash(kind_) ? InOrder(kind_, old).leaf_of(*heap_, from, to) : leaf_of(old, from, to);
   if (leaf == nullptr) return false;
-  for (std::uint64_t i = from; i < to; ++i) leaf->append(items[i], 1);
   leaf->has_blocks = old.has_blocks;
   keep_blocks(kind_, *leaf);
-  work::bytes(bytes);
+  work::bytes(leaf->used());
   part = {leaf, to - from, leaf->size() + memory_of_leaf_blocks(kind_, *leaf)};
   return true;
+}
+
+// A leaf with some items of one whose items lie in order. Null if there is no memory.
+Tree::Node* Tree::leaf_of(const Node& old, std::uint64_t from, std::uint64_t to) {
+  const unsigned begin = old.offset_of(kind_, static_cast<unsigned>(from));
+  const unsigned end = old.offset_of(kind_, static_cast<unsigned>(to));
+  Node* const leaf = Node::make(*heap_, kind_, 0, Node::header + end - begin);
+  if (leaf != nullptr) leaf->append({old.at(begin), end - begin}, static_cast<unsigned>(to - from));
+  return leaf;
 }
 
 // Makes a node with the items [from, to) of another, of which there is at least one. False: no memory, or the items may not be separated.

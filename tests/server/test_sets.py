@@ -227,7 +227,7 @@ def test_popped_members_are_gone(client, kind):
         assert some <= left
         left.difference_update(some)
         assert client.call("SCARD", "s") == len(left)
-        assert client.call("SMISMEMBER", "s", *left, *some) == [1] * len(left) + [0] * len(some)
+        assert client.call("SMISMEMBER", "s", "none", *left, *some) == [0] + [1] * len(left) + [0] * len(some)
         return len(some)
 
     assert popped() == 1

@@ -306,6 +306,7 @@ class Tree {
 
   // cutting (src/store/tree_cut.cpp)
   struct Part;
+  Node* leaf_of(const Node& old, std::uint64_t from, std::uint64_t to);
   bool slice_leaf(const Node& old, std::uint64_t from, std::uint64_t to, Part& part);
   bool slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& part);
   std::optional<Tree> part(std::uint64_t from, std::uint64_t to);
