@@ -791,7 +791,7 @@ def by_name_reversed(world, rng, words):
 
 @row("zunion", "zinter", "zdiff", "zunionstore", "zinterstore", "zdiffstore")
 def sorted_algebra(world, rng, words):
-    names = [world.collection("zset", "zset", "set") for _ in range(rng.randint(1, 4))]
+    names = [world.collection("zset", "set", "numbers") for _ in range(rng.choice((1, 2, 3, 4, 50)))]
     store = [rng.choice((b"zset:0", b"zset:result"))] if words[0].endswith("store") else []
     weights = ["WEIGHTS", *(2 for _ in names), "AGGREGATE", "MAX"] if "diff" not in words[0] and rng.random() < 0.3 else []
     return [*words, *store, len(names), *names, *weights]

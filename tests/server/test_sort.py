@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+from tests.support.servers import bound
+
 from .conftest import only_pinfold
 
 
@@ -98,6 +100,17 @@ def test_many_elements(client, sort):
     assert sort("k", "BY", "w_*", "LIMIT", "0", "50") == [b"%d" % n for n in sorted(numbers, key=lambda n: (weights[n], str(n)))[:50]]
     assert client.call("SORT", "k", "DESC", "STORE", "to") == len(numbers)
     assert client.call("LRANGE", "to", "0", "1") == [b"99999", b"99998"]
+
+
+@only_pinfold
+def test_results_beyond_the_memory(start):
+    server = start("--maxmemory", "32mb", "--threads", "1")
+    with server.connect() as client:
+        client.call("RPUSH", "k", *range(64))
+        client.pipeline([("SET", f"v_{n}", "x" * 15_000) for n in range(64)])
+        before = server.rss()
+        client.call("SORT", "k", "BY", "nosort", *["GET", "v_*"] * 500, "STORE", "to")
+        assert server.rss() - before < bound(64 << 20)
 
 
 @only_pinfold
