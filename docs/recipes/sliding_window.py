@@ -37,7 +37,8 @@ def allow(client, limit=LIMIT, window=WINDOW):
 if __name__ == "__main__":
     cache.delete("window:{ada}", "window:{ada}:sequence", "window:{grace}", "window:{grace}:sequence")
     answers = [allow("ada") for _ in range(30)]
-    print(f"{sum(passed for passed, _, _ in answers)} of 30 passed, {cache.zcard('window:{ada}')} are kept, retry in a minute: {58 <= answers[-1][2] <= 60}")
+    passed, kept = sum(passed for passed, _, _ in answers), cache.zcard("window:{ada}")
+    print(f"{passed} of 30 passed, {kept} are kept, retry in a minute: {58 <= answers[-1][2] <= 60}")
     print("a short window:", [allow("grace", 2, 200_000)[0] for _ in range(3)], end=" ")
     time.sleep(0.25)
     print("then:", allow("grace", 2, 200_000)[0])
