@@ -905,7 +905,7 @@ struct Guarded : Server {
       for (const std::string& key : names) admin.run("SET", key, "1");
     }
   }
-  // All that matters of the secret keys: values, elements, deadlines, versions and tags; with `sizes`, how many keys their databases have, too.
+  // All that matters of the secret keys: values, elements, deadlines, versions, tags; with `sizes`, how many keys there are, too.
   std::string secrets(bool sizes = false) {
     std::string all;
     for (const std::string_view db : {"0", "1"}) {
