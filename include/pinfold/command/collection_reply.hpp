@@ -39,8 +39,8 @@ struct ItemsReply {
 
 /// Writes the header and the items of a packed collection.
 resp::Written reply_items(Call& call, const types::Run& run, const ItemsReply& what);
-/// Writes the header and the items of a tree: at once if they are few, otherwise in pieces and from a snapshot, by a task. Inside EXEC, many
-/// are refused with an error. O(log items of the tree + items).
+/// Writes the header and the items of a tree: at once if they are few, otherwise in pieces and from a snapshot, by a task. Inside EXEC,
+/// many are refused with an error. O(log items of the tree + items).
 Outcome reply_items(Call& call, const store::Tree& tree, const ItemsReply& what);
 /// For a snapshot that is the command's own (what it has cut out of a collection): it is freed in pieces afterwards. Not inside EXEC if
 /// there are more than most_locked_items_of().
