@@ -43,8 +43,8 @@ constexpr Row kRows[] = {
      .events = {.written = Event::zpopmin},
      .group = "sorted-set", .since = "7.0.0",
      .complexity = "O(K + M*log(N)) for K keys and M members that are removed from N.",
-     .summary = "Removes the members with the lowest or highest scores from the first of several sorted sets that has any. Waits until there "
-                "is one.",
+     .summary = "Removes the members with the lowest or highest scores from the first of several sorted sets that has any. Waits until "
+                "there is one.",
      .syntax = "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]"},
     {.name = "bzpopmax", .handler = bzpopmax, .arity = -3,
      .flags = kWrite | kNoScript | kFast, .categories = kSortedSet | kBlocking,

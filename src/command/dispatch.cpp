@@ -229,6 +229,13 @@ void Dispatcher::execute_accounted(Session& session, Args args, const Prepared& 
   execute_silenced(session, args, prepared, reply);
 }
 
+namespace {
+
+// Whether the arguments of a command may name elements.
+bool on_collections(const Row& row) { return (row.categories & (kHash | kList | kSet | kSortedSet | kHyperLogLog | kGeo)) != 0; }
+
+}  // namespace
+
 // What a request asks for by name: its keys, or the tags and clients that its arguments name, and the arguments, those of the commands
 // that EXEC executes, and the keys watched.
 store::Named Dispatcher::named(const Session& session, Args args, const Prepared& prepared) {
@@ -241,6 +248,7 @@ store::Named Dispatcher::named(const Session& session, Args args, const Prepared
     // Where there are no keys, what an argument names is as good: a tag, a client.
     sum.keys += row.keys[0].kind == KeySpec::Kind::none ? of.size() : positions_.size();
     for (const std::string_view arg : of) sum.bytes += arg.size();
+    if (on_collections(row)) sum.elements += of.size() - 1 - positions_.size();
   };
   add(*prepared.row, args);
   if (!is_exec(*prepared.row) || session.transaction == nullptr) return sum;

@@ -1,7 +1,7 @@
 // Places: sorted sets whose scores are geohashes (types/geohash.hpp).
 //
-// A search goes through the members with scores in a few ranges, and keeps those that lie in the area. Few are gone through at once, many by
-// a task, on a snapshot.
+// A search goes through the members with scores in a few ranges, and keeps those that lie in the area. Few are gone through at once,
+// many by a task, on a snapshot.
 
 #include <algorithm>
 #include <array>

@@ -18,6 +18,7 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
+#include "pinfold/command/many_arguments.hpp"
 #include "pinfold/command/random_items.hpp"
 #include "pinfold/command/thresholds.hpp"
 #include "pinfold/types/hash.hpp"
@@ -159,18 +160,11 @@ Outcome hlen(Call& call) {
   return call.reply.integer(hash ? static_cast<std::int64_t>(hash->size()) : 0);
 }
 
-// HMGET of so many fields that finding and copying their values takes long. Has copies of the fields, and of a hash that is a run.
-class ManyFieldsTask : public Task {
+// HMGET of so many fields that finding and copying their values takes long. Has a copy of a hash that is a run.
+class ManyFieldsTask final : public ManyArgumentsTask {
  public:
-  ManyFieldsTask(Call& call, const Hash& hash) : memory_(call.engine, call.session.shared) {
-    std::uint64_t bytes = call.args.size() * sizeof(std::uint32_t) + (hash.packed() ? hash.run().bytes().size() : 0);
-    for (const std::string_view field : call.args.subspan(2)) bytes += field.size();
-    kept_ = memory_.ask(bytes);
-    if (!kept_) return;
-    for (const std::string_view field : call.args.subspan(2)) {
-      fields_ += field;
-      ends_.push_back(fields_.size());
-    }
+  ManyFieldsTask(Call& call, const Hash& hash) : ManyArgumentsTask(call, hash.packed() ? hash.run().bytes().size() : 0) {
+    if (!kept()) return;
     if (hash.packed()) {
       run_ = hash.run().bytes();
     } else {
@@ -178,29 +172,14 @@ class ManyFieldsTask : public Task {
     }
   }
 
-  Outcome step(Call& call) override {
-    if (!kept_) return call.reply.error(beyond_clients_memory);
-    if (!std::exchange(replying, true)) call.reply.array(ends_.size());
-    const std::int64_t end = monotonic_us() + step_us;
-    const std::size_t full = call.reply.output().size() + reply_piece;
-    constexpr std::size_t between_looks = 64;
-    while (next_ < ends_.size() && call.reply.output().size() < full) {
-      const std::size_t begin = next_ == 0 ? 0 : ends_[next_ - 1];
-      const PackedElement field(std::string_view(fields_).substr(begin, ends_[next_] - begin));
-      reply_value(call.reply, run_.empty() ? types::find_item(*tree_, field) : types::find_item<true>(run_, field));
-      if (++next_ % between_looks == 0 && monotonic_us() >= end) break;
-    }
-    return next_ < ends_.size() ? Outcome::waits : Outcome::done;
+ private:
+  void answer(Call& call, std::string_view name) override {
+    const PackedElement field(name);
+    reply_value(call.reply, run_.empty() ? types::find_item(*tree_, field) : types::find_item<true>(run_, field));
   }
 
- private:
-  ClientMemory memory_;
-  bool kept_ = false;  // whether there was memory for the copies
-  std::string fields_;
-  std::vector<std::size_t> ends_;  // where each of them ends
   std::string run_;
   store::KeptTree tree_;
-  std::size_t next_ = 0;
 };
 
 // Whether these fields may be looked for, and their values copied, with the key locked.

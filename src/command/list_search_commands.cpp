@@ -41,8 +41,8 @@ void search_short(ListSearch& search, const List& list) {
   }
 }
 
-// A search of a list as it was at one moment. While this exists, whoever writes the list makes another Collection of it. So a list that still
-// is the same Collection has not been written.
+// A search of a list as it was at one moment. While this exists, whoever writes the list makes another Collection of it. So a list that
+// still is the same Collection has not been written.
 class SnapshotSearch {
  public:
   SnapshotSearch(Call& call, const List& list, std::string_view text, const ListSearch::Options& options)

@@ -1,8 +1,9 @@
 // What is made of several sets: SINTER, SUNION, SDIFF, and their forms that store or count.
 //
-// Small sets are combined at once. Of large ones a snapshot is taken while their keys are locked, which is O(1) for each, and a task combines
-// the snapshots piece by piece with nothing locked. So the result is that of one moment. What is to be replied is gone through twice, first
-// to count it, and so takes no memory. What is to be stored is made as a set of its own, and takes the place of the key's value in the end.
+// Small sets are combined at once. Of large ones a snapshot is taken while their keys are locked, which is O(1) for each, and a task
+// combines the snapshots piece by piece with nothing locked. So the result is that of one moment. What is to be replied is gone
+// through twice, first to count it, and so takes no memory. What is to be stored is made as a set of its own, and takes the place of the
+// key's value in the end.
 
 #include <algorithm>
 #include <cstdint>

@@ -14,11 +14,13 @@
 #include "pinfold/base/random.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/argument_texts.hpp"
+#include "pinfold/command/collection_reply.hpp"
 #include "pinfold/command/collection_scan.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/keyspace_events.hpp"
+#include "pinfold/command/many_arguments.hpp"
 #include "pinfold/command/random_items.hpp"
 #include "pinfold/command/set_replies.hpp"
 #include "pinfold/command/thresholds.hpp"
@@ -88,8 +90,32 @@ Outcome sismember(Call& call) {
   return call.reply.integer(set && set->contains(PackedElement(call.args[2])) ? 1 : 0);
 }
 
+// SMISMEMBER of many members. Has a copy of a small set.
+class ManyMembersTask final : public ManyArgumentsTask {
+ public:
+  ManyMembersTask(Call& call, const Set& set) : ManyArgumentsTask(call, set.bytes().size()) {
+    if (!kept()) return;
+    if (set.layout() == Set::Layout::tree) {
+      tree_ = set.tree().share();
+      set_.emplace(store::Form::tree_small, std::string_view(), &tree_);
+    } else {
+      bytes_ = set.bytes();
+      const bool numbers = set.layout() == Set::Layout::numbers;
+      set_.emplace(numbers ? store::Form::packed_numbers : store::Form::packed_small, bytes_, nullptr);
+    }
+  }
+
+ private:
+  void answer(Call& call, std::string_view member) override { call.reply.integer(set_->contains(PackedElement(member)) ? 1 : 0); }
+
+  std::string bytes_;
+  store::Tree tree_;
+  std::optional<Set> set_;
+};
+
 Outcome smismember(Call& call) {
   const auto set = find_set(call, call.key());
+  if (set && !call.in_transaction && call.args.size() > most_locked_items) return call.begin(std::make_unique<ManyMembersTask>(call, *set));
   call.reply.array(call.args.size() - 2);
   for (const std::string_view member : call.args.subspan(2)) call.reply.integer(set && set->contains(PackedElement(member)) ? 1 : 0);
   return Outcome::done;

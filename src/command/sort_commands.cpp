@@ -1,9 +1,9 @@
 // SORT and SORT_RO.
 //
-// The elements are those of one moment: of a snapshot (Collection::pin), or of a copy of a packed value. What follows is a task, with nothing
-// locked: values that BY and GET name are read one after the other, each with its own shard locked for a moment, so they are of several
-// moments. STORE stores the result if the elements have not changed meanwhile, and otherwise begins again. Inside EXEC and scripts, which
-// have locked what is read, the task runs at once.
+// The elements are those of one moment: of a snapshot (Collection::pin), or of a copy of a packed value. What follows is a task, with
+// nothing locked: values that BY and GET name are read one after the other, each with its own shard locked for a moment, so they are of
+// several moments. STORE stores the result if the elements have not changed meanwhile, and otherwise begins again. Inside EXEC and scripts,
+// which have locked what is read, the task runs at once.
 
 #include <algorithm>
 #include <cerrno>

@@ -12,6 +12,7 @@
 
 #include "pinfold/base/random.hpp"
 #include "pinfold/base/real_text.hpp"
+#include "pinfold/command/collection_reply.hpp"
 #include "pinfold/command/collection_scan.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
@@ -19,6 +20,7 @@
 #include "pinfold/command/gathered_list.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/keyspace_events.hpp"
+#include "pinfold/command/many_arguments.hpp"
 #include "pinfold/command/random_items.hpp"
 #include "pinfold/command/sorted_set_family.hpp"
 #include "pinfold/command/thresholds.hpp"
@@ -141,9 +143,22 @@ resp::Written reply_score(Call& call, std::optional<double> score) { return scor
 
 Outcome zscore(Call& call) { return reply_score(call, read_sorted_set(call, call.key()).score(call.args[2])); }
 
+// ZMSCORE of many members.
+class ManyScoresTask final : public ManyArgumentsTask {
+ public:
+  ManyScoresTask(Call& call, const types::SortedSet& set)
+      : ManyArgumentsTask(call, set.packed() ? set.run().bytes().size() : 0), kept_set_(set, call.engine.keyspace.memory()) {}
+
+ private:
+  void answer(Call& call, std::string_view member) override { reply_score(call, kept_set_.set().score(member)); }
+
+  types::SortedSetSnapshot kept_set_;
+};
+
 Outcome zmscore(Call& call) {
   const types::SortedSet set = read_sorted_set(call, call.key());
   const Args members = call.args.subspan(2);
+  if (members.size() > most_locked_items && !call.in_transaction) return call.begin(std::make_unique<ManyScoresTask>(call, set));
   call.reply.array(members.size());
   for (const std::string_view member : members) reply_score(call, set.score(member));
   return Outcome::done;

@@ -46,7 +46,10 @@ void raise_to(work::Counts& most, const work::Counts& counts) {
 work::Counts Named::allowance() const {
   constexpr std::uint64_t visits_per_key = 16;
   constexpr std::uint64_t times_per_byte = 4;
-  return {.entries = keys * visits_per_key, .bytes = keys * 2 * max_inline_entry + bytes * times_per_byte, .nodes = keys * visits_per_key};
+  constexpr work::Counts per_element{.entries = 8, .bytes = 4096, .nodes = 32};
+  return {.entries = keys * visits_per_key + elements * per_element.entries,
+          .bytes = keys * 2 * max_inline_entry + bytes * times_per_byte + elements * per_element.bytes,
+          .nodes = keys * visits_per_key + elements * per_element.nodes};
 }
 
 bool over_budget(const work::Counts& counts) {

@@ -32,8 +32,8 @@ JOBS = {
     "alarms", "compact", "disconnect", "erase", "evict", "expire", "give-up-waiting", "keep-figures", "look-for-work", "lower-memory", "prepare-eviction",
     "set-policies", "set-switches", "shrink-index", "sweep-purges", "tell-waiting", "tend-leases", "tend-tracking", "working-set",
 }  # fmt: skip
-# Seen in some runs only: a lease for a client that has just gone; what is prefetched for a pipeline.
-RARE = {"return-token", "other", "unknown"}
+# Seen in some runs only: a lease for a client that has just gone; what is prefetched for a pipeline; a BLPOP that has waited.
+RARE = {"return-token", "other", "unknown", "end-of-wait"}
 
 # The budget of include/pinfold/store/lock_account.hpp.
 BUDGET = {"entries": 512, "bytes": 256 * 1024, "nodes": 512, "system_calls": 0}

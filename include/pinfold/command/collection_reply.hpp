@@ -39,8 +39,8 @@ struct ItemsReply {
 
 /// Writes the header and the items of a packed collection.
 resp::Written reply_items(Call& call, const types::Run& run, const ItemsReply& what);
-/// Writes the header and the items of a tree: at once if they are few, otherwise in pieces and from a snapshot, by a task. Inside EXEC, many
-/// are refused with an error. O(log items of the tree + items).
+/// Writes the header and the items of a tree: at once if they are few, otherwise in pieces and from a snapshot, by a task. Inside EXEC,
+/// many are refused with an error. O(log items of the tree + items).
 Outcome reply_items(Call& call, const store::Tree& tree, const ItemsReply& what);
 /// A snapshot of a tree for a task, or what a command has cut out of a collection.
 store::KeptTree keep_tree(Call& call, store::Tree&& tree);

@@ -36,8 +36,8 @@ Outcome pop_one(Call& call, const store::Key& key, types::End end, bool with_key
 /// Replies up to `count` elements, and removes them: an array, or with `with_key` an array of the key and that array. The list must have
 /// elements.
 Outcome pop_many(Call& call, const store::Key& key, types::End end, std::uint64_t count, bool with_key);
-/// Takes an element from one end of a list that has elements, adds it at an end of another list, and replies it. If both are one list, it is
-/// rotated.
+/// Takes an element from one end of a list that has elements, adds it at an end of another list, and replies it. If both are one list, it
+/// is rotated.
 Outcome move_element(Call& call, const store::Key& source, const store::Key& destination, types::End from, types::End to);
 
 }  // namespace pinfold::command

@@ -8,8 +8,8 @@
 //                       [&](const store::Key& key) { ...; return Outcome::done; });
 //
 // If no key has an element, the client waits: the request is kept, and the client joins a queue at each of the keys (blocked_pops.hpp).
-// When it is woken, its own thread executes the request once more, from its first line on and with all its shards locked. So the command may
-// do then whatever it may do at first: push to a destination, ask for room, be refused because its user has lost a right. It takes its
+// When it is woken, its own thread executes the request once more, from its first line on and with all its shards locked. So the command
+// may do then whatever it may do at first: push to a destination, ask for room, be refused because its user has lost a right. It takes its
 // element in the same hold of the locks in which it replies. If it finds nothing, because others were faster, it waits on in its place.
 //
 // Order. At each key the first in the queue has the right to the next element. Commands of this kind that come later, or that are further

@@ -45,7 +45,8 @@ class Waiting {
   /// The time of the wait is up, or the client (EndedBy) or CLIENT UNBLOCK has ended it. Takes the wait back from the part of
   /// the server that would answer, and writes the reply.
   virtual void timeout(Engine& engine, Session& session, resp::Reply& reply) = 0;
-  /// The client is gone, or has been given another reply, perhaps by retry(). Takes the wait back from the part of the server that would answer.
+  /// The client is gone, or has been given another reply, perhaps by retry(). Takes the wait back from the part of the server that would
+  /// answer.
   virtual void abandon(Engine& engine) = 0;
 
   /// Whether retry() is to be called. Called on the client's thread, when the client was woken and about once a second.

@@ -9,6 +9,9 @@
 //     largest value inside an entry, because the value may be read once and written once. A value in a block of its own
 //     is shared and not copied, so the allowance does not depend on its size.
 //   - for each byte of the arguments: 4 bytes, because a key is hashed, compared and copied, and a value is copied.
+//   - for each element of a collection that the request names: 8 entries, 32 nodes and 4 KB. It is looked for in a run of at most that
+//     many bytes, or by look-ups in two trees. To change it may copy the leaf that has it and nodes above, if these are shared, and cut a
+//     leaf in two; each block for a node is found in 11 steps.
 // So the allowance depends on the keys and arguments of the request, and not on the size of the reply. Work beyond the
 // allowance is compared with the budget. Allocations are counted too, but have no bound.
 
@@ -25,8 +28,9 @@ namespace pinfold::store {
 
 /// What a request names, for its allowance.
 struct Named {
-  std::uint64_t keys = 0;   // named or watched
-  std::uint64_t bytes = 0;  // of all arguments
+  std::uint64_t keys = 0;      // named or watched
+  std::uint64_t bytes = 0;     // of all arguments
+  std::uint64_t elements = 0;  // arguments of a command on collections that are no keys: members, fields, values
 
   /// The work that may be done for these in addition to the budget.
   work::Counts allowance() const;

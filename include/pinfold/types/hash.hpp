@@ -2,8 +2,8 @@
 // Hashes: fields and their values.
 //
 // A small hash is a run of fields, each with its value behind it (run.hpp), in the order in which they were added. A hash with more than
-// 128 fields, of more than 4 KB, or with a field or value of more than 512 bytes is a Collection. It becomes packed again when it has shrunk
-// to a quarter of these bounds.
+// 128 fields, of more than 4 KB, or with a field or value of more than 512 bytes is a Collection. It becomes packed again when it has
+// shrunk to a quarter of these bounds.
 
 #include <cstdint>
 #include <optional>

@@ -87,8 +87,8 @@ class ListSearch {
   std::vector<std::uint64_t> found_;
 };
 
-/// A list that a command is about to change. Not thread-safe: a local variable of a command, while the shard of the key is locked. What it is
-/// made of must outlive it. Each function that stores may be called once, and is the last that is called. Texts of more than
+/// A list that a command is about to change. Not thread-safe: a local variable of a command, while the shard of the key is locked. What it
+/// is made of must outlive it. Each function that stores may be called once, and is the last that is called. Texts of more than
 /// store::most_inline_element bytes are stored in blocks.
 class ListEdit {
  public:

@@ -1,9 +1,9 @@
 #pragma once
 // Sets: members without an order.
 //
-// A set of at most 512 numbers is an array of numbers (numbers.hpp) as long as it counts as an intset. Any other small set is a run (run.hpp)
-// of members, in the order in which they were added. A set with more than 128 members, of more than 4 KB, or with a member of more than 512
-// bytes is a Collection. It becomes packed again when it has shrunk to a quarter of these bounds.
+// A set of at most 512 numbers is an array of numbers (numbers.hpp) as long as it counts as an intset. Any other small set is a run
+// (run.hpp) of members, in the order in which they were added. A set with more than 128 members, of more than 4 KB, or with a member of
+// more than 512 bytes is a Collection. It becomes packed again when it has shrunk to a quarter of these bounds.
 
 #include <algorithm>
 #include <cstdint>
@@ -84,8 +84,8 @@ SetName named_with(SetName name, const store::PackedElement& member, std::uint64
 /// The name of a set that gets up to this many members at once, as Redis guesses it.
 SetName named_for(SetName name, std::uint64_t coming, const Thresholds& thresholds);
 
-/// A set that is being made, or of which a changed copy is made, apart from its key. Not thread-safe. It uses the buffers of the thread until
-/// it is too large for them, so there can be one at a time, and only in one step of a task; unless it is a tree from the start.
+/// A set that is being made, or of which a changed copy is made, apart from its key. Not thread-safe. It uses the buffers of the thread
+/// until it is too large for them, so there can be one at a time, and only in one step of a task; unless it is a tree from the start.
 class SetDraft {
  public:
   SetDraft(BlockHeap& heap, const Thresholds& thresholds)

@@ -13,8 +13,8 @@ namespace pinfold::types {
 enum class SetOperation : std::uint8_t { intersection, union_of_all, concatenation, difference };
 
 /// Goes through the members of a result in slices. Each member of the smallest set (intersection), of the first one (difference) or of all
-/// sets (union) is visited, and looked for in the other sets. Takes no memory for the result, and can begin anew. The sets must stay as they
-/// are. Not thread-safe.
+/// sets (union) is visited, and looked for in the other sets. Takes no memory for the result, and can begin anew. The sets must stay as
+/// they are. Not thread-safe.
 class SetCombination {
  public:
   /// There must be one set at least.

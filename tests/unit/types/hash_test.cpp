@@ -221,8 +221,8 @@ TEST_CASE("hashes: a snapshot keeps what it saw, and the hash goes on") {
 
 namespace {
 
-// A random history on a few keys. With failures, a refused write may have done a part of its work: the model takes over what is there, which
-// must be between what was and what was asked for.
+// A random history on a few keys. With failures, a refused write may have done a part of its work: the model takes over what is there,
+// which must be between what was and what was asked for.
 void play(double failures, std::uint64_t seed, int steps) {
   INFO(seed_note(seed));
   std::mt19937_64 random(seed);
