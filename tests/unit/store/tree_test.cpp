@@ -48,7 +48,7 @@ struct Heap {
     CHECK(used == 0);
     CHECK(heap.loose() == 0);
   }
-  std::int64_t used = 0;
+  std::atomic<std::int64_t> used{0};
   BlockHeap heap{[this](std::int64_t bytes) { used += bytes; }, 0};
 };
 
