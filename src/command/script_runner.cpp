@@ -552,14 +552,18 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
   return Outcome::errors_counted;
 }
 
+// Which script it is, and whose, as lines of the log begin.
+std::string ScriptRunner::shown(const Subject& subject, const Call& call) {
+  return (subject.is_function ? "function " : "script ") + excerpt(subject.name) + " of client " + std::to_string(call.session.shared.id);
+}
+
 // A line for the log about a script that was ended, or that has kept others waiting for long.
 void ScriptRunner::note_long(const Call& call, const Subject& subject, const Run& run) {
   static const std::uint64_t long_ticks = ThreadClock::ticks_of(1000 * ns_per_ms);
   if (run.ticks < long_ticks && run.stop_text.empty()) [[likely]]
     return;
   engine_.events.note(EventLog::Kind::long_scripts, [&] {
-    std::string text = (subject.is_function ? "function " : "script ") + excerpt(subject.name) + " of client " +
-                       std::to_string(call.session.shared.id) + " has held " + (run.holds_all ? "all keys" : "its keys") + " for " +
+    std::string text = shown(subject, call) + " has held " + (run.holds_all ? "all keys" : "its keys") + " for " +
                        std::to_string(static_cast<std::int64_t>(ThreadClock::ns_of(run.ticks)) / ns_per_ms) + " ms";
     if (!run.stop_text.empty()) text.append(". ").append(run.stop_text.substr(run.stop_text.find(' ') + 1));
     return text;
@@ -827,8 +831,7 @@ void ScriptRunner::note_stray(std::span<const store::Key> keys, const Row& row) 
   const Run& run = *run_;
   if (run.subject->habit->has_strayed()) return;
   engine_.events.note(EventLog::Kind::undeclared_keys, [&] {
-    return (run.subject->is_function ? "function " : "script ") + excerpt(run.subject->name) + " of client " +
-           std::to_string(run.call->session.shared.id) + " uses keys that its caller has not declared, " +
+    return shown(*run.subject, *run.call) + " uses keys that its caller has not declared, " +
            (run.may_lock_more ? "so it locks all keys: " : "and is refused: ") + used_by(keys, row);
   });
 }

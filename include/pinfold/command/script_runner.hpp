@@ -147,6 +147,7 @@ class ScriptRunner final : private script::Host {
   Outcome execute_locked(Call& call, const Subject& subject, Run& run);
   bool is_too_large(std::string_view body) const;
   static void lock(Call& call, Run& run, bool all);
+  static std::string shown(const Subject& subject, const Call& call);
   void note_long(const Call& call, const Subject& subject, const Run& run);
   std::string used_by(std::span<const store::Key> keys, const Row& row);
   void note_stray(std::span<const store::Key> keys, const Row& row);
