@@ -1,6 +1,6 @@
 #include "pinfold/base/random.hpp"
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 
 namespace pinfold {
 

@@ -214,7 +214,7 @@ Outcome pop_one(Call& call, SetEdit& edit) {
 // Pops from a small set: chooses positions in one pass.
 Outcome pop_packed(Call& call, SetEdit& edit, std::uint64_t count) {
   const Set set = edit.set();
-  std::array<std::uint32_t, types::Numbers::most> chosen;
+  std::array<std::uint32_t, types::NumberSet::most> chosen;
   std::size_t wanted = count;
   std::uint32_t position = 0;
   std::uint64_t left = set.size();

@@ -31,7 +31,7 @@ Outcome reply_members(Call& call, const Set& set) {
   return Outcome::done;
 }
 
-std::string run_of(const types::Numbers& numbers) {
+std::string run_of(const types::NumberSet& numbers) {
   constexpr std::size_t most_of_number = 9;
   const auto count = static_cast<std::uint16_t>(numbers.size());
   std::string run(reinterpret_cast<const char*>(&count), sizeof count);

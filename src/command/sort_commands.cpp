@@ -31,7 +31,7 @@
 #include "pinfold/store/wrong_type.hpp"
 #include "pinfold/types/hash.hpp"
 #include "pinfold/types/list.hpp"
-#include "pinfold/types/numbers.hpp"
+#include "pinfold/types/number_set.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -168,7 +168,7 @@ class SortSource {
       return;
     }
     packed_ = value.text;
-    size_ = form_ == store::Form::packed_numbers ? types::Numbers(packed_).size() : types::Run(kind(), packed_).count();
+    size_ = form_ == store::Form::packed_numbers ? types::NumberSet(packed_).size() : types::Run(kind(), packed_).count();
     if (form_ == store::Form::packed_numbers) spell_numbers();
   }
 
@@ -211,7 +211,7 @@ class SortSource {
 
   // Makes elements of plain numbers, in a run.
   void spell_numbers() {
-    const types::Numbers numbers(packed_);
+    const types::NumberSet numbers(packed_);
     numbers_.assign(types::Run::header, '\0');
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers_.append(store::PackedElement(numbers.at(i)).packed());
   }

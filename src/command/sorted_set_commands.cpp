@@ -317,7 +317,8 @@ class ScanMembers : public Task {
       return true;
     });
     std::ranges::sort(pairs_);
-    pairs_.erase(std::ranges::unique(pairs_).begin(), pairs_.end());
+    const auto doubles = std::ranges::unique(pairs_);
+    pairs_.erase(doubles.begin(), doubles.end());
   }
 
   types::Positions members_with(double score) const {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "pinfold/base/hash.hpp"
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/base/work.hpp"
 
 namespace pinfold::store {

@@ -1,7 +1,7 @@
 #include "pinfold/types/run.hpp"
 
 #include "pinfold/base/work.hpp"
-#include "pinfold/types/numbers.hpp"
+#include "pinfold/types/number_set.hpp"
 
 namespace pinfold::types {
 
@@ -16,7 +16,7 @@ RunBuffer& RunBuffer::scratch() {
 
 void forget_scratch() {
   scratch_run.forget();
-  NumbersBuffer::forget_scratch();
+  NumberSetBuffer::forget_scratch();
 }
 
 void RunBuffer::assign(std::string_view run) {

@@ -45,7 +45,7 @@ SetName name_of(Form form) {
 }
 
 // Adds numbers to an empty set. Puts them in order.
-void append_sorted(NumbersBuffer& to, std::span<std::int64_t> numbers) {
+void append_sorted(NumberSetBuffer& to, std::span<std::int64_t> numbers) {
   std::ranges::sort(numbers);
   for (const std::int64_t number : numbers) to.append(number);
 }
@@ -131,7 +131,7 @@ bool SetDraft::become_tree() {
     Collection* const made = Collection::make(heap_, store::Type::set);
     if (made == nullptr) return false;
     tree_ = Collection::own(store::Type::set, made);
-    const Numbers all = numbers_.numbers();
+    const NumberSet all = numbers_.numbers();
     for (std::size_t i = 0; i < all.size(); ++i) {
       const PackedElement member(all.at(i));
       if (!made->items.insert(made->items.find(member, member.hash()), member.packed())) return false;
@@ -146,7 +146,7 @@ bool SetDraft::become_tree() {
 
 // Numbers that are to lie in a run or tree, because the set is no intset any more or has become too large.
 bool SetDraft::leave_numbers() {
-  const Numbers all = numbers_.numbers();
+  const NumberSet all = numbers_.numbers();
   if (all.size() > most_packed_items) return become_tree();
   run_.clear();
   for (std::size_t i = 0; i < all.size(); ++i) run_.append(PackedElement(all.at(i)).packed());
@@ -171,7 +171,7 @@ SetDraft::Added SetDraft::add_to_numbers(PackedElement& member) {
     const std::size_t place = numbers_.numbers().place_of(*number);
     if (place < numbers_.size() && numbers_.numbers().at(place) == *number) return Added::no;
     const SetName name = named_with(name_, member, numbers_.size(), thresholds_);
-    if (name == SetName::numbers && numbers_.size() < Numbers::most) {
+    if (name == SetName::numbers && numbers_.size() < NumberSet::most) {
       numbers_.insert(*number);
       return Added::yes;
     }
@@ -216,8 +216,8 @@ Form SetDraft::form() const { return form_as(name_, is_tree()); }
 void SetDraft::finish() {
   if (!tree_) return;
   const store::Tree& tree = Collection::of(tree_.get()).items;
-  if (name_ == SetName::numbers && tree.size() <= Numbers::most) {
-    std::array<std::int64_t, Numbers::most> all;
+  if (name_ == SetName::numbers && tree.size() <= NumberSet::most) {
+    std::array<std::int64_t, NumberSet::most> all;
     std::size_t count = 0;
     store::Tree::Path path = tree.at(0);
     tree.visit(path, tree.size(), [&](const char* item) {
@@ -255,7 +255,7 @@ Stored SetEdit::may_add(const Texts& members) {
   const std::uint64_t most = exists() ? set().size() + members.size() : members.size();
   const std::size_t bytes = edit_.bytes().size() + need.packed;
   const bool stays_packed = need.inline_only && most <= most_packed_items && bytes <= most_packed_bytes;
-  if (stays_packed || (exists() && edit_.form() == Form::packed_numbers && most <= Numbers::most)) return Stored::done;
+  if (stays_packed || (exists() && edit_.form() == Form::packed_numbers && most <= NumberSet::most)) return Stored::done;
   constexpr std::size_t of_numbers = 10;
   const std::size_t present = exists() ? std::max(edit_.bytes().size(), set().size() * of_numbers) : 0;
   return edit_.may_grow(tree_growth(nullptr, need, members.size()) + 2 * present, need.received);
@@ -328,11 +328,11 @@ Stored SetEdit::remove(const Texts& members, std::uint64_t& removed) {
 }
 
 Stored SetEdit::remove_from_numbers(const Texts& members, std::uint64_t& removed) {
-  NumbersBuffer& numbers = NumbersBuffer::scratch();
+  NumberSetBuffer& numbers = NumberSetBuffer::scratch();
   for (std::size_t i = 0; i < members.size(); ++i) {
     const auto number = number_of(PackedElement(members[i]));
     if (!number) continue;
-    const Numbers all = removed == 0 ? Numbers(edit_.bytes()) : numbers.numbers();
+    const NumberSet all = removed == 0 ? NumberSet(edit_.bytes()) : numbers.numbers();
     const std::size_t place = all.place_of(*number);
     if (place == all.size() || all.at(place) != *number) continue;
     if (removed++ == 0) numbers.assign(edit_.bytes());
@@ -356,7 +356,7 @@ Stored SetEdit::remove_from_run(const Texts& members, std::uint64_t& removed) {
 
 Stored SetEdit::remove_at(std::span<const std::uint32_t> positions) {
   if (edit_.form() == Form::packed_numbers) {
-    NumbersBuffer& numbers = NumbersBuffer::scratch();
+    NumberSetBuffer& numbers = NumberSetBuffer::scratch();
     numbers.assign(edit_.bytes());
     for (std::size_t i = positions.size(); i > 0; --i) numbers.erase(positions[i - 1]);
     return put(numbers);
@@ -373,7 +373,7 @@ Stored SetEdit::remove_at(std::span<const std::uint32_t> positions) {
   return edit_.put(edit_.form(), run.bytes());
 }
 
-Stored SetEdit::put(const NumbersBuffer& numbers) {
+Stored SetEdit::put(const NumberSetBuffer& numbers) {
   if (numbers.size() > 0) return edit_.put_bytes(Form::packed_numbers, numbers.bytes());
   return edit_.put(Form::packed_small, RunBuffer::scratch().bytes());
 }
@@ -385,7 +385,7 @@ void SetEdit::pack(const RunBuffer& run) {
   std::size_t count = 0;
   const Run items = run.run(store::TreeKind::set);
   for (const char* item = items.begin(); item != items.end(); item = items.next(item)) all[count++] = Element(item).number();
-  NumbersBuffer& numbers = NumbersBuffer::scratch();
+  NumberSetBuffer& numbers = NumberSetBuffer::scratch();
   append_sorted(numbers, {all.data(), count});
   edit_.pack(Form::packed_numbers, numbers.bytes());
 }

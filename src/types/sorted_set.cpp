@@ -10,7 +10,6 @@ namespace pinfold::types {
 
 using store::Collection;
 using store::Element;
-using store::Form;
 using store::PackedElement;
 using store::ScoredItem;
 using store::Stored;

@@ -111,7 +111,7 @@ Operand::Operand(const store::Value& value) {
   }
   bytes_ = value.text;
   numbers_ = store::form_of(value.kind) == store::Form::packed_numbers;
-  size_ = numbers_ ? Numbers(bytes_).size() : Run(kind_, bytes_).count();
+  size_ = numbers_ ? NumberSet(bytes_).size() : Run(kind_, bytes_).count();
 }
 
 void Operand::keep(store::Memory& memory) {

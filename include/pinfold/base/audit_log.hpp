@@ -31,8 +31,8 @@
 #include <utility>
 #include <vector>
 
-#include "pinfold/base/hash.hpp"
 #include "pinfold/base/log_lines.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/throttle.hpp"
 

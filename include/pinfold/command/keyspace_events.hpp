@@ -35,8 +35,8 @@ class Engine;
 
 /// Notes which command the thread is executing, for the events of its changes.
 void note_writer(const Row& row);
-/// What the writes that follow are called, for a command that makes several kinds of changes (SMOVE, LMOVE). `and_then`: a second event that
-/// each of them is told as. Holds for the command that the thread is executing. O(1), whether events are wanted or not.
+/// What the writes that follow are called, for a command that makes several kinds of changes (SMOVE, LMOVE). `and_then`: a second event
+/// that each of them is told as. Holds for the command that the thread is executing. O(1), whether events are wanted or not.
 void note_written_as(Event event, Event and_then = Event::none);
 
 /// The events of a shard that are still to be published. Not thread-safe. Sizes are in bytes.

@@ -19,6 +19,6 @@ void write_member(resp::Reply& reply, const char* item);
 /// Writes all members as a set. Many are written by a task, on a snapshot.
 Outcome reply_members(Call& call, const types::Set& set);
 /// The bytes of a run with the numbers of a set.
-std::string run_of(const types::Numbers& numbers);
+std::string run_of(const types::NumberSet& numbers);
 
 }  // namespace pinfold::command

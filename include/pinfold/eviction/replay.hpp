@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/eviction/policy.hpp"
 
 namespace pinfold::eviction {

@@ -14,7 +14,7 @@
 #include <mutex>
 
 #include "pinfold/base/clock.hpp"
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 
 namespace pinfold::security {
 

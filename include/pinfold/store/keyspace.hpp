@@ -19,7 +19,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/store/access_samples.hpp"
 #include "pinfold/store/database.hpp"

@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/budget.hpp"

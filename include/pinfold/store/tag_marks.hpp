@@ -18,7 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/store/memory.hpp"
 
 namespace pinfold::store {

@@ -235,10 +235,10 @@ class Tree {
   /// In an index: adds an item, or removes one item with this hash and score. Returns false also if there is none to remove.
   bool insert_score(std::uint64_t hash, double score);
   bool erase_score(std::uint64_t hash, double score);
-  /// Takes as many items as there are from `from` up to and without `to` out of the tree. They are a tree of their own then. In a list or
-  /// scored tree they are those with these positions; in a tree ordered by hash, those with these ranks in the order of hashes, which within
-  /// a leaf is not that of positions. Visits and copies O(log items) nodes, however many items they are. Nothing if there is no memory, or if
-  /// items with the same hash would be separated.
+  /// Takes the items from `from` up to and without `to`, as many of them as there are, out of the tree. They are a tree of their own then.
+  /// In a list or scored tree they are those with these positions; in a tree ordered by hash, those with these ranks in the order of
+  /// hashes, which within a leaf is not that of positions. Visits and copies O(log items) nodes, however many items they are. Nothing if
+  /// there is no memory, or if items with the same hash would be separated.
   std::optional<Tree> cut(std::uint64_t from, std::uint64_t to);
   /// Puts the items of another tree behind those that there are; `other` is empty then. They must belong there. In a scored tree they need
   /// not, but then it can be read and cut by position only (Collection::debt).

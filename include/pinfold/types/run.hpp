@@ -97,8 +97,8 @@ class RunBuffer {
   std::array<char, most_packed_bytes + 2 * store::most_packed_element + 2 * sizeof(double)> bytes_{};
 };
 
-/// Overwrites what is in the buffers of this thread (RunBuffer and NumbersBuffer): what a client has purged must not stay there. Edit does
-/// so in its destructor.
+/// Overwrites what is in the buffers of this thread (RunBuffer and NumberSetBuffer): what a client has purged must not stay there. Edit
+/// does so in its destructor.
 void forget_scratch();
 
 }  // namespace pinfold::types

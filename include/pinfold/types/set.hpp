@@ -14,7 +14,7 @@
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/types/keyed.hpp"
-#include "pinfold/types/numbers.hpp"
+#include "pinfold/types/number_set.hpp"
 
 namespace pinfold::types {
 
@@ -49,7 +49,7 @@ class Set {
 
   Layout layout() const { return layout_; }
   // Each only for its layout.
-  Numbers numbers() const { return Numbers(bytes_); }
+  NumberSet numbers() const { return NumberSet(bytes_); }
   Run run() const { return {store::TreeKind::set, bytes_}; }
   const store::Tree& tree() const { return *tree_; }
   std::string_view bytes() const { return bytes_; }
@@ -89,7 +89,7 @@ SetName named_for(SetName name, std::uint64_t coming, const Thresholds& threshol
 class SetDraft {
  public:
   SetDraft(BlockHeap& heap, const Thresholds& thresholds)
-      : heap_(heap), thresholds_(thresholds), numbers_(NumbersBuffer::scratch()), run_(RunBuffer::scratch()) {}
+      : heap_(heap), thresholds_(thresholds), numbers_(NumberSetBuffer::scratch()), run_(RunBuffer::scratch()) {}
   ~SetDraft() { forget_scratch(); }
   SetDraft(const SetDraft&) = delete;
   SetDraft& operator=(const SetDraft&) = delete;
@@ -127,7 +127,7 @@ class SetDraft {
 
   BlockHeap& heap_;
   const Thresholds thresholds_;
-  NumbersBuffer& numbers_;
+  NumberSetBuffer& numbers_;
   RunBuffer& run_;
   store::OwnedHandle tree_;
   Set::Layout layout_ = Set::Layout::numbers;
@@ -173,7 +173,7 @@ class SetEdit {
   store::Stored add_to_tree(const Texts& members, std::uint64_t& added);
   store::Stored remove_from_numbers(const Texts& members, std::uint64_t& removed);
   store::Stored remove_from_run(const Texts& members, std::uint64_t& removed);
-  store::Stored put(const NumbersBuffer& numbers);
+  store::Stored put(const NumberSetBuffer& numbers);
   SetName name() const;
   void pack(const RunBuffer& run);
 
@@ -193,7 +193,7 @@ std::uint64_t Set::visit(std::uint64_t from, std::uint64_t count, Visit&& visit)
   std::uint64_t visited = 0;
   bool more = true;
   if (layout_ == Layout::numbers) {
-    const Numbers all = numbers();
+    const NumberSet all = numbers();
     for (; more && visited < count; ++visited) more = visit(Member(all.at(from + visited)));
   } else {
     const Run all = run();

@@ -3,8 +3,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "pinfold/base/hash.hpp"
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
 

@@ -16,7 +16,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/command/access_sampler.hpp"
 
 using namespace pinfold;

@@ -5,7 +5,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/base/work.hpp"
 
 using namespace pinfold;

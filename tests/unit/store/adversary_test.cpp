@@ -14,7 +14,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/table.hpp"
 

@@ -12,7 +12,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/table.hpp"
 

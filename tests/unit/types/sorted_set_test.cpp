@@ -394,7 +394,8 @@ void play(double failures, std::uint64_t seed, int steps) {
     const std::uint64_t kind = below(40);
     std::string member = kind == 0 ? std::string(600 + below(3), 'x') : (kind < 8 ? "" : "member:") + std::to_string(below(900));
     constexpr double scores[] = {0, -0.0, 1, 1, 1, 2.5, -3, 1e300, INFINITY, -INFINITY};
-    return {below(2) == 0 ? scores[below(std::size(scores))] : static_cast<double>(below(100)), std::move(member)};
+    return {below(2) == 0 ? scores[below(std::size(scores))] : static_cast<double>(static_cast<std::uint32_t>(below(100))),
+            std::move(member)};
   };
   for (int step = 0; step < steps; ++step) {
     const std::string name = "z" + std::to_string(below(3));

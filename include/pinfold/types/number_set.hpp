@@ -13,12 +13,12 @@
 namespace pinfold::types {
 
 /// A small set of numbers where it lies. A view that owns nothing. Empty bytes are an empty set.
-class Numbers {
+class NumberSet {
  public:
   /// A set with more numbers is kept differently.
   static constexpr std::size_t most = 512;
 
-  explicit Numbers(std::string_view bytes) : bytes_(bytes) {}
+  explicit NumberSet(std::string_view bytes) : bytes_(bytes) {}
 
   std::string_view bytes() const { return bytes_; }
   std::size_t width() const { return bytes_.empty() ? least_width : static_cast<unsigned char>(bytes_.front()); }
@@ -79,11 +79,11 @@ class Numbers {
   std::string_view bytes_;
 };
 
-/// Such a set that is being changed: a copy of its bytes, with room for one number more than `Numbers::most`. Not thread-safe.
-class NumbersBuffer {
+/// Such a set that is being changed: a copy of its bytes, with room for one number more than `NumberSet::most`. Not thread-safe.
+class NumberSetBuffer {
  public:
   /// The buffer of this thread. Each call begins with no numbers. Whoever uses it calls types::forget_scratch() in the end.
-  static NumbersBuffer& scratch();
+  static NumberSetBuffer& scratch();
   /// Overwrites all that has been in the buffer of this thread since the last call.
   static void forget_scratch();
 
@@ -92,10 +92,10 @@ class NumbersBuffer {
   void assign(std::string_view bytes);
 
   std::string_view bytes() const { return {bytes_.data(), size_}; }
-  Numbers numbers() const { return Numbers(bytes()); }
+  NumberSet numbers() const { return NumberSet(bytes()); }
   std::size_t size() const { return numbers().size(); }
   /// Whether the set may still be kept in this way.
-  bool fits() const { return size() <= Numbers::most; }
+  bool fits() const { return size() <= NumberSet::most; }
 
   /// Adds a number. Returns false if it is there already. Requires fits(). O(size).
   bool insert(std::int64_t number);
@@ -110,7 +110,7 @@ class NumbersBuffer {
 
   std::size_t size_ = 0;  // bytes
   std::size_t most_ = 0;  // bytes that have been in it since it was last overwritten
-  std::array<char, 1 + (Numbers::most + 1) * sizeof(std::int64_t)> bytes_{};
+  std::array<char, 1 + (NumberSet::most + 1) * sizeof(std::int64_t)> bytes_{};
 };
 
 }  // namespace pinfold::types

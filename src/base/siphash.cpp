@@ -1,4 +1,4 @@
-#include "pinfold/base/hash.hpp"
+#include "pinfold/base/siphash.hpp"
 
 #include <bit>
 #include <cstdlib>
