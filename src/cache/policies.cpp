@@ -399,22 +399,29 @@ std::int64_t shortened(const Policy& policy, std::int64_t ms) {
   return std::max<std::int64_t>(ms - static_cast<std::int64_t>(random_below(most + 1)), 1);
 }
 
+namespace {
+std::uint32_t stale_window(const Policy& policy) {
+  constexpr std::int64_t longest = std::numeric_limits<std::uint32_t>::max();
+  return static_cast<std::uint32_t>(std::min(policy.stale_ms, longest));
+}
+}  // namespace
+
 bool PolicySet::on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at, store::Extra& extra) const {
   const Policy* const policy = match(key.text);
   if (policy == nullptr) return true;
   if (policy->max_value != 0 && value_bytes > policy->max_value) return false;
   expires_at = limited_deadline(*policy, now, expires_at);
-  constexpr std::int64_t longest = std::numeric_limits<std::uint32_t>::max();
-  if (extra.stale_ms == 0 && expires_at != 0) extra.stale_ms = static_cast<std::uint32_t>(std::min(policy->stale_ms, longest));
+  if (extra.stale_ms == 0 && expires_at != 0) extra.stale_ms = stale_window(*policy);
   extra.policy = policy->slot;
   return true;
 }
 
-UnixMs PolicySet::on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const {
+store::WriteRules::Deadline PolicySet::on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const {
   const Policy* const policy = match(key.text);
-  if (policy == nullptr) return expires_at;
-  if (expires_at != 0) return limited_deadline(*policy, now, expires_at);
-  return policy->max_ttl_ms != 0 ? now + shortened(*policy, policy->max_ttl_ms) : 0;
+  if (policy == nullptr) return {expires_at};
+  if (expires_at != 0) return {limited_deadline(*policy, now, expires_at), stale_window(*policy)};
+  if (policy->max_ttl_ms != 0) return {now + shortened(*policy, policy->max_ttl_ms), stale_window(*policy)};
+  return {};
 }
 
 }  // namespace pinfold::cache

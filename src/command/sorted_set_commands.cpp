@@ -317,8 +317,7 @@ class ScanMembers : public Task {
       return true;
     });
     std::ranges::sort(pairs_);
-    const auto doubles = std::ranges::unique(pairs_);
-    pairs_.erase(doubles.begin(), doubles.end());
+    pairs_.erase(std::unique(pairs_.begin(), pairs_.end()), pairs_.end());
   }
 
   types::Positions members_with(double score) const {

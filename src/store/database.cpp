@@ -462,9 +462,13 @@ Stored Database::set_expiry(const Key& key, UnixMs at) {
   Table* table = shard.tables[number_].get();
   if (keyspace_->key_switches() != nullptr && bypassed(key, false)) [[unlikely]]
     return Stored::no_memory;
-  if (limits_.rules != nullptr) [[unlikely]]
-    at = limits_.rules->on_expiry(key, now_, at);
-  if (table == nullptr || !table->set_expiry(key, at)) return Stored::no_memory;
+  std::uint32_t stale_ms = 0;
+  if (limits_.rules != nullptr) [[unlikely]] {
+    const WriteRules::Deadline deadline = limits_.rules->on_expiry(key, now_, at);
+    at = deadline.at;
+    stale_ms = deadline.stale_ms;
+  }
+  if (table == nullptr || !table->set_expiry(key, at, stale_ms)) return Stored::no_memory;
   if (at != 0) count_ttl(shard, at, now_);
   if (sampled(key)) [[unlikely]]
     note(Sampled::deadline, key, true);

@@ -1,6 +1,7 @@
 #include "pinfold/store/element.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "pinfold/base/numbers.hpp"
@@ -71,6 +72,8 @@ PackedElement::PackedElement(const Element& element) : size_(element.size()) {
 }
 
 std::uint64_t PackedElement::hash() const { return block_ ? Element(bytes_.data()).hash() : hash_of_text(text_); }
+
+void PackedElement::forget() { ::explicit_bzero(bytes_.data(), bytes_.size()); }
 
 bool PackedElement::provide_block(BlockHeap& heap) {
   if (!needs_block()) return true;

@@ -403,10 +403,19 @@ bool Table::remove(const Key& key, Cause cause, UnixMs now) {
   return true;
 }
 
-bool Table::set_expiry(const Key& key, UnixMs at) {
+bool Table::set_expiry(const Key& key, UnixMs at, std::uint32_t stale_ms) {
   const Index::Slot slot = find_slot(key);
   if (!slot) return false;
   Entry old = entry(*slot.ref);
+  if (stale_ms != 0) {
+    Extra extra = old.has_extra() ? Extra::read(old.extra()) : Extra{};
+    if (extra.stale_ms == 0) {
+      extra.stale_ms = stale_ms;
+      ExtraBuffer bytes;
+      extra.write(bytes.data());
+      return rewrite(key, slot, at, {bytes.data(), extra.size()});
+    }
+  }
   if (old.set_deadline_in_place(at)) {
     Log::note_deadline(log_.segment_of(*slot.ref), old.gone_at());
     return true;

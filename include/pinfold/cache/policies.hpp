@@ -92,7 +92,7 @@ class PolicySet final : public store::WriteRules {
 
   /// Applies the policy of the key to a write, as WriteRules says.
   bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at, store::Extra& extra) const override;
-  UnixMs on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const override;
+  Deadline on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const override;
 
  private:
   // A node of a trie. The first trie finds patterns by the bytes before their first wildcard. If a pattern goes on behind that

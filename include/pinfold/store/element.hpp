@@ -106,6 +106,8 @@ class PackedElement {
   std::string_view packed() const { return {bytes_.data(), size_}; }
   /// To be called when packed() has been stored: whoever has stored it owns the reference now.
   void keep_block() { block_.detach(); }
+  /// Overwrites the packed form, after which the object may only be destroyed.
+  void forget();
 
   /// Whether `other` is the same text. O(size) for a text of the same size.
   bool equals(const Element& other) const {

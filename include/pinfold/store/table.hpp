@@ -124,8 +124,8 @@ class Table {
   /// Does what resize() does, with a prepared block as the new value. The block begins with the bytes of the old block; an
   /// inline value is copied into it here.
   char* grow_into(const Key& key, Blob block, std::size_t size);
-  /// Sets the deadline of an entry; 0 clears it. False if there is no entry, or no memory.
-  bool set_expiry(const Key& key, UnixMs at);
+  /// Sets the deadline of an entry; 0 clears it. An entry without a stale window gets this one. False if there is no entry, or no memory.
+  bool set_expiry(const Key& key, UnixMs at, std::uint32_t stale_ms);
   /// Makes a live entry stale as of `at`. An entry without a deadline is then stale for `stale_ms` milliseconds (its
   /// deadline is set an hour before `at`, and its stale window is an hour longer); an entry with a deadline keeps its gone_at().
   /// False if there is no live entry, or no memory.

@@ -66,6 +66,10 @@ class ListSearch {
   };
   /// The text must stay valid as long as the object is used.
   ListSearch(std::string_view text, const Options& options) : needle_(text), options_(options) {}
+  /// Overwrites its copy of the text: a search may lie in the heap, where a text that has been purged must not stay.
+  ~ListSearch() { needle_.forget(); }
+  ListSearch(const ListSearch&) = delete;
+  ListSearch& operator=(const ListSearch&) = delete;
 
   /// Searches the whole of a packed list. O(its elements).
   void search(const Run& run);
@@ -79,7 +83,7 @@ class ListSearch {
  private:
   bool look_at(const char* item, std::uint64_t position);
 
-  const store::PackedElement needle_;
+  store::PackedElement needle_;
   const Options options_;
   std::uint64_t looked_at_ = 0;
   std::uint64_t skipped_ = 0;

@@ -170,9 +170,11 @@ TEST_CASE("a write gets what its policy says, and one that is too large is refus
   CHECK(set.on_write({"q:1"}, 11, 1, expires_at, untouched));
   CHECK(expires_at == 0);
   CHECK(untouched.size() == 0);
-  CHECK(set.on_expiry({"p:1"}, 1, 0) == 3001);
-  CHECK(set.on_expiry({"p:1"}, 1, 100) == 100);
-  CHECK(set.on_expiry({"q:1"}, 1, 0) == 0);
+  CHECK(set.on_expiry({"p:1"}, 1, 0).at == 3001);
+  CHECK(set.on_expiry({"p:1"}, 1, 100).at == 100);
+  CHECK(set.on_expiry({"p:1"}, 1, 100).stale_ms == 500);
+  CHECK(set.on_expiry({"q:1"}, 1, 100).stale_ms == 0);
+  CHECK(set.on_expiry({"q:1"}, 1, 0).at == 0);
 }
 
 TEST_CASE("the work to find the policy of a key is bounded by the policies and the key") {

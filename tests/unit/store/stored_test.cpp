@@ -25,7 +25,7 @@ constexpr std::uint64_t MB = 1 << 20;
 // Values of so many bytes at most.
 struct Shortest : WriteRules {
   bool on_write(const Key&, std::size_t bytes, UnixMs, UnixMs&, Extra&) const override { return bytes <= longest; }
-  UnixMs on_expiry(const Key&, UnixMs, UnixMs at) const override { return at; }
+  Deadline on_expiry(const Key&, UnixMs, UnixMs at) const override { return {at}; }
 
   std::size_t longest = 10;
 };

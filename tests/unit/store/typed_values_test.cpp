@@ -466,7 +466,7 @@ TEST_CASE("leftovers: what is freed at once is as much as the budget of the hold
 TEST_CASE("typed: a large value that is refused, or replaced where it lies, is freed in steps") {
   struct Refusing final : WriteRules {
     bool on_write(const Key&, std::size_t, UnixMs, UnixMs&, Extra&) const override { return false; }
-    UnixMs on_expiry(const Key&, UnixMs, UnixMs at) const override { return at; }
+    Deadline on_expiry(const Key&, UnixMs, UnixMs at) const override { return {at}; }
   };
   const Refusing rules;
   Store store;
