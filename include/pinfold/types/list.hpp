@@ -136,17 +136,20 @@ class ListEdit {
     std::size_t in(const RunBuffer& run) const;
     store::Tree::Path in(const store::Tree& tree) const;
   };
+  // What a change does to the size of the list, for its name.
+  enum class Resizing : std::uint8_t { grows, shrinks, replaces };
+
   store::Stored add(const Place& place, std::span<const std::string_view> texts, const BlockOf& block_of);
   store::Stored add_to_tree(const Place& place, std::span<const std::string_view> texts, const BlockOf& block_of);
   template <class Alter>
-  store::Stored store_as_tree(const RunBuffer& run, std::size_t added, Alter&& alter);
+  store::Stored store_as_tree(Resizing how, const RunBuffer& run, std::size_t added, Alter&& alter);
   template <class Alter>
   store::Stored change_tree(store::Form form, Alter&& alter);
   bool add_all(store::Tree& tree, const Place& place, std::span<const std::string_view> texts, const BlockOf& block_of, std::size_t from);
   std::optional<store::Stored> keep_packed(const ListRange& range);
   store::Stored cut(const ListRange& range, store::Tree& front, store::Tree& back);
-  store::Form packed_form(const RunBuffer& run) const;
-  store::Form form_after(bool packed, std::uint64_t items, std::uint64_t bytes) const;
+  store::Form packed_form(Resizing how, const RunBuffer& run) const;
+  store::Form form_after(Resizing how, bool packed, std::uint64_t items, std::uint64_t bytes) const;
 
   Edit edit_;
   store::Memory& memory_;
