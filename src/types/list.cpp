@@ -349,6 +349,13 @@ Stored ListEdit::remove(std::span<const std::uint64_t> positions) {
   });
 }
 
+Stored ListEdit::take_back(End end) {
+  const std::uint64_t position = end == End::left ? 0 : size() - 1;
+  if (packed() || size() == 1) return keep(end == End::left ? ListRange{1, size()} : ListRange{0, position});
+  // The push has made the way to the element the tree's own.
+  return change_tree(edit_.form(), [&](Tree& tree) { return tree.erase(tree.at(position)); });
+}
+
 Stored ListEdit::rotate(End to) {
   const std::uint64_t from = to == End::left ? size() - 1 : 0;
   if (packed()) {

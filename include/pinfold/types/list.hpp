@@ -120,6 +120,8 @@ class ListEdit {
   store::Stored take(End end, std::uint64_t count, store::Tree& taken);
   /// Removes the elements at these positions, which ascend. O(positions * log size).
   store::Stored remove(std::span<const std::uint64_t> positions);
+  /// Undoes the push of one text. If the list is a tree, this cannot fail as long as nothing else has happened since that push.
+  store::Stored take_back(End end);
   /// Adds at `to` the element that it takes from the other end. The list must not be empty. O(log size).
   store::Stored rotate(End to);
   /// Replaces a list that is not packed by a collection that was made of it, which has elements and of which the caller hands over the only
