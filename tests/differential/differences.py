@@ -578,7 +578,7 @@ DIFFERENCES = [
         ("OBJECT ENCODING",), BY_DESIGN,
         "Small lists and sets are called `listpack`, as in Redis 7.2, which has the settings `set-max-listpack-entries` and `set-max-listpack-value` too. In Redis 7.0 they are `quicklist` and `hashtable`. SORT of a sorted set does not change what it is called; in Redis it becomes `skiplist`.", is_listpack_by_now,
     ),  # fmt: skip
-    Difference(("LREM",), BY_DESIGN, "-2^63 elements are out of range, as in Redis 7.2.", never_sent),
+    Difference(("LREM", "LPOS"), BY_DESIGN, "A count or RANK of -2^63 is out of range, as in Redis 7.2.", never_sent),
     Difference(("ZRANK", "ZREVRANK"), BY_DESIGN, "There is `WITHSCORE`, as in Redis 7.2.", never_sent),
     Difference(("HSCAN",), BY_DESIGN, "There is `NOVALUES`, as in Redis 7.4.", never_sent),
     Difference(("GET",), BY_NATURE, "A HyperLogLog in the sparse form may be cut into other runs than by Redis, which read as the same registers.", same_hyperloglog),
