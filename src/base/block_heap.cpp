@@ -256,8 +256,10 @@ std::int64_t BlockHeap::take(std::size_t index, std::size_t at, std::size_t unit
 
 char* BlockHeap::allocate(std::size_t bytes) {
   work::allocation();
-  if (blocks_until_refusal >= 0 && blocks_until_refusal-- == 0) [[unlikely]]
-    return nullptr;
+  if (blocks_until_refusal >= 0) [[unlikely]] {
+    if (blocks_until_refusal == 0 && refuses_all_further) return nullptr;
+    if (blocks_until_refusal-- == 0) return nullptr;
+  }
   const std::size_t size = rounded(bytes);
   if (size >= own_mapping) {
     char* block = map_block(size);

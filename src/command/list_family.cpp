@@ -183,7 +183,7 @@ Outcome move_element(Call& call, const store::Key& source, const store::Key& des
   const store::Stored popped = shorter.exists() ? shorter.keep(without(from, 1, shorter.size())) : store::Stored::done;
   if (popped) return element.reply(call.reply);
   ListEdit longer = edit_list(call, db, destination);
-  if (longer.exists()) std::ignore = longer.keep(without(to, 1, longer.size()));
+  if (longer.exists()) std::ignore = longer.take_back(to);
   return call.refused(popped);
 }
 

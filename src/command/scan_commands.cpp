@@ -204,8 +204,8 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
   constexpr std::uint64_t most_visited = 10'000;
   constexpr std::size_t most_bytes = 1024 * 1024;
   std::uint64_t left = std::min(request.count, call.in_transaction ? few_entries : most_visited);
-  // A call over an almost empty keyspace is bounded too.
-  std::uint64_t holds_left = std::min<std::uint64_t>(left * 10, 1000);
+  // A call over an almost empty keyspace is bounded too. A few keys in as many shards as there are take one call.
+  std::uint64_t holds_left = std::max<std::uint64_t>(std::min<std::uint64_t>(left * 10, 1000), 2 * call.engine.keyspace.shard_count());
   resp::Output found;
   resp::Reply list(found, call.reply.protocol());
   std::size_t size = 0;

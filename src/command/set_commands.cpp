@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -63,23 +64,23 @@ Outcome smove(Call& call) {
   const store::Key& to = call.key(1);
   const ArgumentTexts member(call, member_at);
   store::Database db = call.db();
+  SetEdit source(db, from, heap_of(call), limits);
+  if (!source.exists()) return call.reply.integer(0);
+  SetEdit target(db, to, heap_of(call), limits);
+  const bool there = source.set().contains(PackedElement(call.args[member_at]));
+  if (!there || from.text == to.text) return call.reply.integer(there ? 1 : 0);
+  // The target takes its memory first, so that the member is not lost if there is none.
+  if (const store::Stored refused = target.prepare(member); !refused) return call.refused(refused);
   std::uint64_t moved = 0;
-  {
-    SetEdit source(db, from, heap_of(call), limits);
-    if (!source.exists()) return call.reply.integer(0);
-    SetEdit target(db, to, heap_of(call), limits);
-    const bool there = source.set().contains(PackedElement(call.args[member_at]));
-    if (!there || from.text == to.text) return call.reply.integer(there ? 1 : 0);
-    if (const store::Stored refused = target.may_add(member); !refused) return call.refused(refused);
-    note_written_as(Event::srem);
-    if (const store::Stored refused = source.remove(member, moved); !refused) return call.refused(refused);
+  note_written_as(Event::srem);
+  if (const store::Stored refused = source.remove(member, moved); !refused) {
+    target.take_back(member);
+    return call.refused(refused);
   }
   note_written_as(Event::sadd);
-  SetEdit target(db, to, heap_of(call), limits);
-  const store::Stored stored = target.add(member, moved);
+  const store::Stored stored = target.prepared() ? target.finish() : SetEdit(db, to, heap_of(call), limits).add(member, moved);
   if (stored) return call.reply.integer(1);
-  SetEdit source(db, from, heap_of(call), limits);
-  static_cast<void>(source.add(member, moved));
+  std::ignore = SetEdit(db, from, heap_of(call), limits).add(member, moved);
   return call.refused(stored);
 }
 

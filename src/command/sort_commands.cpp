@@ -507,6 +507,8 @@ class SortTask final : public Task {
     call.read_clock();
     store::Database db = call.db();
     const auto value = db.find(keys[0], store::Access::write().of_any_type());
+    // To make room for the result may have evicted the elements. That must not remove what is stored under the destination.
+    if (!value && source_.size() > 0) return fail(call, "ERR the elements were removed or evicted while they were sorted, try again");
     if (!source_.is(value)) return begin_again(call, value);
     const std::uint64_t size = draft_->size();
     if (size == 0) {

@@ -233,10 +233,11 @@ Outcome zrandmember(Call& call) {
   }
   const auto count = parse_i64(call.args[2]);
   if (!count) return call.not_an_integer();
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  if (*count < -most) return call.reply.error("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
   const bool with_scores = words > 3;
   if (words > 4 || (with_scores && !Cursor(call.args, 3).take("WITHSCORES"))) return call.syntax_error();
-  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
-  if (*count < -most || (with_scores && (*count < -most / 2 || *count > most / 2))) return call.reply.error("ERR value is out of range");
+  if (with_scores && (*count < -most / 2 || *count > most / 2)) return call.reply.error("ERR value is out of range");
   return reply_random(call, read_sorted_set(call, call.key()), *count, scored_reply(call, with_scores));
 }
 
@@ -248,11 +249,11 @@ Outcome zrandmember(Call& call) {
 //
 // The index tells which scores members with these hashes have, in order of hashes, but not the members. So a call takes a leaf of the
 // index, and looks through the members with these scores. If many members have one score, that is much work for few: then a call goes once
-// through all members, and returns a 32nd of them. So a scan looks at each member 32 times at most, whatever the scores are, and never
-// holds a lock while it does: it works on a snapshot.
+// through all members, and returns as many of them as COUNT says, but a 32nd at least. So a scan looks at each member 32 times at most,
+// whatever the scores are, and never holds a lock while it does: it works on a snapshot.
 
 constexpr unsigned index_hash_bits = 32;
-// The part of all hashes that one call returns when it goes through all members.
+// How often a scan goes through all members at most.
 constexpr unsigned passes = 32;
 
 std::uint64_t index_key(std::uint64_t hash) { return hash >> (store::element_hash_bits - index_hash_bits); }
@@ -291,7 +292,7 @@ class ScanMembers : public Task {
     // What a call may look at for each member that it returns, but for few.
     constexpr std::uint64_t cheap = 2048;
     const bool costly = cost > passes * pairs_.size() + cheap;
-    if (costly && found_.count() > 0) return Progress::done;
+    if (costly && 2 * looked_at_ >= std::min(scan_.count, most_returned)) return Progress::done;
     if (call.in_transaction && cost + pairs_.size() > most_locked_items_of(call)) {
       if (found_.count() > 0) return Progress::done;
       refuse_many_inside_exec(call, costly ? set_.size() : cost + pairs_.size());
@@ -357,7 +358,9 @@ class ScanMembers : public Task {
 
   Progress begin_pass() {
     passing_ = true;
-    const std::uint64_t end = scan_.cursor + (1ULL << index_hash_bits) / passes;
+    constexpr std::uint64_t all_hashes = 1ULL << index_hash_bits;
+    const std::uint64_t asked = std::min({scan_.count, most_returned, set_.size()});
+    const std::uint64_t end = scan_.cursor + std::max(all_hashes / passes, all_hashes * asked / set_.size());
     next_ = end >> index_hash_bits == 0 ? end : 0;
     return Progress::more;
   }

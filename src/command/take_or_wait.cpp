@@ -1,5 +1,6 @@
 #include "pinfold/command/take_or_wait.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <tuple>
@@ -15,6 +16,7 @@
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/rights.hpp"
 #include "pinfold/command/task.hpp"
+#include "pinfold/store/key_switches.hpp"
 #include "pinfold/store/wrong_type.hpp"
 
 namespace pinfold::command {
@@ -38,6 +40,8 @@ class BlockedPop final : public Waiting {
   ~BlockedPop() override { leave(); }
 
   BlockedClient& client() { return client_; }
+  // Whether a switch hides one of the keys. When it ends no key is written, so the client looks by itself, every second.
+  void set_hidden(bool hidden) { hidden_ = hidden; }
 
   // Keeps the request and joins the queues. Returns false if that takes more memory than clients may have.
   bool begin(Call& call, std::span<const store::Key> keys) {
@@ -63,7 +67,7 @@ class BlockedPop final : public Waiting {
 
   // --- Waiting ---
 
-  bool wants_retry() const override { return client_.wants_to_look(); }
+  bool wants_retry() const override { return hidden_ || client_.wants_to_look(); }
 
   Outcome retry(Call& call) override {
     const Outcome outcome = execute(call, {.may_retry = true});
@@ -129,6 +133,7 @@ class BlockedPop final : public Waiting {
   const unsigned db_;
   std::unique_ptr<Queued> request_;
   std::vector<store::Key> keys_;  // in whose queues the client is; their texts lie in the request
+  bool hidden_ = false;
 };
 
 resp::Written reply_nothing(Call& call, TakeOptions::Nothing nothing) {
@@ -151,6 +156,11 @@ const store::Key* find_key(const Call& call, const TakeOptions& options, const B
   return nullptr;
 }
 
+bool any_hidden(const Call& call, std::span<const store::Key> keys) {
+  const store::KeySwitches* const switches = call.engine.keyspace.key_switches();
+  return switches != nullptr && std::ranges::any_of(keys, [&](const store::Key& key) { return switches->bypasses(key); });
+}
+
 }  // namespace
 
 Outcome take_or_wait(Call& call, const TakeOptions& options, const std::function<Outcome(const store::Key& key)>& take) {
@@ -159,11 +169,13 @@ Outcome take_or_wait(Call& call, const TakeOptions& options, const std::function
   if (const store::Key* const key = find_key(call, options, waiting); key != nullptr) return take(*key);
   if (waiting != nullptr) {
     waiting->client().has_looked();
+    waiting->set_hidden(any_hidden(call, options.keys));
     return Outcome::waits;
   }
   if (!may_wait(call)) return reply_nothing(call, options.nothing);
   auto begun = std::make_unique<BlockedPop>(call, options);
   if (!begun->begin(call, options.keys)) return call.reply.error(beyond_clients_memory);
+  begun->set_hidden(any_hidden(call, options.keys));
   call.session.waiting = std::move(begun);
   return Outcome::waits;
 }

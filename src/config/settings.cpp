@@ -15,6 +15,7 @@ namespace {
 using Error = std::optional<std::string>;
 
 constexpr std::int64_t unbounded = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t least_int = std::numeric_limits<std::int32_t>::min();
 constexpr std::int64_t most_int = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t most_clients = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t megabyte = 1024 * 1024;
@@ -236,25 +237,26 @@ constexpr Setting kTable[] = {
     {Id::tracking_table_max_keys, "tracking-table-max-keys", Type::integer, "1000000", 0, most_int, "", true,
      "How many keys may be noted as read by clients with CLIENT TRACKING. When there are more, some are forgotten, and their clients are "
      "told that they have changed. 0: as many as there is memory for, which is an eighth of maxmemory in any case (1 GB without one)."},
-    {Id::hash_max_listpack_entries, "hash-max-listpack-entries", Type::integer, "512", 0, most_int, "", true,
+    {Id::hash_max_listpack_entries, "hash-max-listpack-entries", Type::integer, "512", 0, unbounded, "", true,
      "The most fields of a hash that OBJECT ENCODING calls listpack. It only names: how a hash lies in memory does not depend on it."},
-    {Id::hash_max_listpack_value, "hash-max-listpack-value", Type::integer, "64", 0, most_int, "", true,
+    {Id::hash_max_listpack_value, "hash-max-listpack-value", Type::memory, "64", 0, unbounded, "", true,
      "The longest field or value, in bytes, of a hash that OBJECT ENCODING calls listpack."},
-    {Id::list_max_listpack_size, "list-max-listpack-size", Type::integer, "-2", -5, most_int, "", true,
-     "The most elements of a list that OBJECT ENCODING calls listpack; -1 to -5: the most bytes, 4, 8, 16, 32 or 64 KB."},
+    {Id::list_max_listpack_size, "list-max-listpack-size", Type::integer, "-2", least_int, most_int, "", true,
+     "The most elements of a list that OBJECT ENCODING calls listpack; -1 to -5: the most bytes, 4, 8, 16, 32 or 64 KB. A smaller "
+     "number counts as -5."},
     {Id::list_compress_depth, "list-compress-depth", Type::integer, "0", 0, most_int, "", true,
      "Has no effect: lists are not compressed. It exists because clients and test suites set it."},
-    {Id::set_max_intset_entries, "set-max-intset-entries", Type::integer, "512", 0, most_int, "", true,
+    {Id::set_max_intset_entries, "set-max-intset-entries", Type::integer, "512", 0, unbounded, "", true,
      "The most members of a set of integers that OBJECT ENCODING calls intset."},
-    {Id::set_max_listpack_entries, "set-max-listpack-entries", Type::integer, "128", 0, most_int, "", true,
+    {Id::set_max_listpack_entries, "set-max-listpack-entries", Type::integer, "128", 0, unbounded, "", true,
      "The most members of a set that OBJECT ENCODING calls listpack."},
-    {Id::set_max_listpack_value, "set-max-listpack-value", Type::integer, "64", 0, most_int, "", true,
+    {Id::set_max_listpack_value, "set-max-listpack-value", Type::memory, "64", 0, unbounded, "", true,
      "The longest member, in bytes, of a set that OBJECT ENCODING calls listpack."},
-    {Id::zset_max_listpack_entries, "zset-max-listpack-entries", Type::integer, "128", 0, most_int, "", true,
+    {Id::zset_max_listpack_entries, "zset-max-listpack-entries", Type::integer, "128", 0, unbounded, "", true,
      "The most members of a sorted set that OBJECT ENCODING calls listpack."},
-    {Id::zset_max_listpack_value, "zset-max-listpack-value", Type::integer, "64", 0, most_int, "", true,
+    {Id::zset_max_listpack_value, "zset-max-listpack-value", Type::memory, "64", 0, unbounded, "", true,
      "The longest member, in bytes, of a sorted set that OBJECT ENCODING calls listpack."},
-    {Id::hll_sparse_max_bytes, "hll-sparse-max-bytes", Type::integer, "3000", 0, most_int, "", true,
+    {Id::hll_sparse_max_bytes, "hll-sparse-max-bytes", Type::memory, "3000", 0, unbounded, "", true,
      "The most bytes of a HyperLogLog in the sparse form. A larger one takes the dense form, of 12 KB."},
     {Id::serve_stale, "serve-stale", Type::flag, "no", 0, 0, "", true,
      "For the time in which the origin is down: entries outlast their deadlines, and every reader gets them as stale."},

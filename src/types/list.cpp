@@ -57,12 +57,12 @@ bool all_or_nothing(Tree& tree, Change&& change) {
 }
 
 // Whether Redis would call a list with so much a quicklist, by list-max-listpack-size. For bytes the figure is that of a listpack only
-// nearly.
-bool exceeds(std::int64_t limit, std::uint64_t items, std::uint64_t bytes) {
+// nearly. `part`: it may have only this part of the limit, a half if `part` is 2.
+bool exceeds(std::int64_t limit, std::uint64_t items, std::uint64_t bytes, std::uint64_t part = 1) {
   constexpr std::uint64_t safe_bytes = 8192;  // that it allows whatever the number of elements
   constexpr std::array<std::uint64_t, 5> sizes = {4096, 8192, 16384, 32768, 65536};
-  if (limit >= 0) return items > std::max<std::uint64_t>(static_cast<std::uint64_t>(limit), 1) || bytes > safe_bytes;
-  return bytes > sizes[std::min<std::size_t>(static_cast<std::size_t>(-(limit + 1)), sizes.size() - 1)];
+  if (limit >= 0) return part * items > std::max<std::uint64_t>(static_cast<std::uint64_t>(limit), 1) || bytes > safe_bytes;
+  return part * bytes > sizes[std::min<std::size_t>(static_cast<std::size_t>(-(limit + 1)), sizes.size() - 1)];
 }
 
 // The bytes of a listpack, which also says behind each element how long it is.
@@ -190,14 +190,14 @@ Stored ListEdit::add(const Place& place, std::span<const std::string_view> texts
     run.insert(place.in(run), element.packed());
     ++added;
   }
-  if (added == texts.size() && run.fits()) return edit_.put(packed_form(run), run.bytes());
-  return store_as_tree(run, bytes_of(texts), [&](Tree& tree) { return add_all(tree, place, texts, block_of, added); });
+  if (added == texts.size() && run.fits()) return edit_.put(packed_form(Resizing::grows, run), run.bytes());
+  return store_as_tree(Resizing::grows, run, bytes_of(texts), [&](Tree& tree) { return add_all(tree, place, texts, block_of, added); });
 }
 
 Stored ListEdit::add_to_tree(const Place& place, std::span<const std::string_view> texts, const BlockOf& block_of) {
   const std::size_t bytes = bytes_of(texts);
   if (const Stored refused = edit_.may_grow(bytes); !refused) return refused;
-  return change_tree(form_after(false, size() + texts.size(), tree().memory() + bytes), [&](Tree& tree) {
+  return change_tree(form_after(Resizing::grows, false, size() + texts.size(), tree().memory() + bytes), [&](Tree& tree) {
     const auto add = [&] { return add_all(tree, place, texts, block_of, 0); };
     return texts.size() == 1 ? add() : all_or_nothing(tree, add);
   });
@@ -214,14 +214,14 @@ bool ListEdit::add_all(Tree& tree, const Place& place, std::span<const std::stri
 
 // Stores the items of `run` as a tree, which `alter` changes first. `added`: by how many bytes it grows.
 template <class Alter>
-Stored ListEdit::store_as_tree(const RunBuffer& run, std::size_t added, Alter&& alter) {
+Stored ListEdit::store_as_tree(Resizing how, const RunBuffer& run, std::size_t added, Alter&& alter) {
   if (const Stored refused = edit_.may_grow(run.bytes().size() + added); !refused) return refused;
   Collection* const collection = Collection::make(memory_.heap(), store::Type::list);
   if (collection == nullptr) return Stored::no_memory;
   store::OwnedHandle owner = Collection::own(store::Type::list, collection);
   if (!append_run(collection->items, run.run(TreeKind::list)) || !alter(collection->items)) return Stored::no_memory;
   owner.detach();
-  return edit_.put(form_after(false, collection->size(), collection->items.memory()), collection);
+  return edit_.put(form_after(how, false, collection->size(), collection->items.memory()), collection);
 }
 
 // Changes the tree where it is, or a copy of it if the list gets another name.
@@ -251,16 +251,16 @@ Stored ListEdit::set(std::uint64_t position, std::string_view text, Blob block) 
     if (const Stored refused = edit_.may_grow(text.size()); !refused) return refused;
     const Element before = at(position);
     const std::uint64_t freed = before.is_block() ? before.text_size() : 0;
-    return change_tree(form_after(false, size(), tree().memory() - freed + text.size()), replace);
+    return change_tree(form_after(Resizing::replaces, false, size(), tree().memory() - freed + text.size()), replace);
   }
   RunBuffer& run = RunBuffer::scratch();
   run.assign(edit_.bytes());
-  if (element.needs_block()) return store_as_tree(run, text.size(), replace);
+  if (element.needs_block()) return store_as_tree(Resizing::replaces, run, text.size(), replace);
   const Run items = run.run(TreeKind::list);
   const char* const item = items.at(position);
   run.replace(items.offset(item), Element(item).size(), element.packed());
-  if (run.fits()) return edit_.put(packed_form(run), run.bytes());
-  return store_as_tree(run, text.size(), [](Tree&) { return true; });
+  if (run.fits()) return edit_.put(packed_form(Resizing::replaces, run), run.bytes());
+  return store_as_tree(Resizing::replaces, run, text.size(), [](Tree&) { return true; });
 }
 
 Stored ListEdit::keep(const ListRange& range) {
@@ -292,7 +292,7 @@ Stored ListEdit::take(End end, std::uint64_t count, Tree& taken) {
 // Cuts out what is before and behind the range.
 Stored ListEdit::cut(const ListRange& range, Tree& front, Tree& back) {
   const std::uint64_t before = size();
-  const Form form = form_after(false, range.size(), tree().memory() / before * range.size());
+  const Form form = form_after(Resizing::shrinks, false, range.size(), tree().memory() / before * range.size());
   return change_tree(form, [&](Tree& tree) {
     const auto take_part = [&tree](std::uint64_t from, std::uint64_t to, Tree& part) {
       auto taken = tree.cut(from, to);
@@ -318,11 +318,11 @@ std::optional<Stored> ListEdit::keep_packed(const ListRange& range) {
     const std::size_t to = items.offset(items.at(range.to));
     run.erase(to, run.bytes().size() - to, count - range.to);
     run.erase(Run::header, from - Run::header, range.from);
-    return edit_.put(packed_form(run), run.bytes());
+    return edit_.put(packed_form(Resizing::shrinks, run), run.bytes());
   }
   if (range.size() > most_packed_again_items) return std::nullopt;
   if (!copy_to_run(tree(), range.from, range.size(), most_packed_again_bytes, run)) return std::nullopt;
-  return edit_.put(packed_form(run), run.bytes());
+  return edit_.put(packed_form(Resizing::shrinks, run), run.bytes());
 }
 
 Stored ListEdit::remove(std::span<const std::uint64_t> positions) {
@@ -335,10 +335,10 @@ Stored ListEdit::remove(std::span<const std::uint64_t> positions) {
       const char* const item = items.at(positions[i - 1]);
       run.erase(items.offset(item), Element(item).size());
     }
-    return edit_.put(packed_form(run), run.bytes());
+    return edit_.put(packed_form(Resizing::shrinks, run), run.bytes());
   }
   const std::uint64_t left = size() - positions.size();
-  return change_tree(form_after(false, left, tree().memory() / size() * left), [&](Tree& tree) {
+  return change_tree(form_after(Resizing::shrinks, false, left, tree().memory() / size() * left), [&](Tree& tree) {
     const auto erase = [&] {
       for (std::size_t i = positions.size(); i > 0; --i) {
         if (!tree.erase(tree.at(positions[i - 1]))) return false;
@@ -347,6 +347,13 @@ Stored ListEdit::remove(std::span<const std::uint64_t> positions) {
     };
     return positions.size() == 1 ? erase() : all_or_nothing(tree, erase);
   });
+}
+
+Stored ListEdit::take_back(End end) {
+  const std::uint64_t position = end == End::left ? 0 : size() - 1;
+  if (packed() || size() == 1) return keep(end == End::left ? ListRange{1, size()} : ListRange{0, position});
+  // The push has made the way to the element the tree's own.
+  return change_tree(edit_.form(), [&](Tree& tree) { return tree.erase(tree.at(position)); });
 }
 
 Stored ListEdit::rotate(End to) {
@@ -362,9 +369,9 @@ Stored ListEdit::rotate(End to) {
     std::copy_n(item, size, copy.data());
     run.erase(offset, size);
     run.insert(to == End::left ? Run::header : run.bytes().size(), {copy.data(), size});
-    return edit_.put(edit_.form(), run.bytes());
+    return edit_.put(packed_form(Resizing::shrinks, run), run.bytes());
   }
-  return change_tree(edit_.form(), [&](Tree& tree) {
+  return change_tree(form_after(Resizing::shrinks, false, size(), tree().memory()), [&](Tree& tree) {
     return all_or_nothing(tree, [&] {
       const Element element(tree.at(from).item());
       Element::Digits digits;
@@ -377,19 +384,24 @@ Stored ListEdit::rotate(End to) {
   });
 }
 
-Stored ListEdit::replace(Collection* changed) { return edit_.put(form_after(false, changed->size(), changed->items.memory()), changed); }
+Stored ListEdit::replace(Collection* changed) {
+  return edit_.put(form_after(Resizing::shrinks, false, changed->size(), changed->items.memory()), changed);
+}
 
 // --- names ---
 
-// A list that has been called quicklist is called so until it has shrunk to half of what a listpack may have.
-Form ListEdit::form_after(bool packed, std::uint64_t items, std::uint64_t bytes) const {
-  const bool was_large = exists() && is_large(edit_.form());
-  const bool large = was_large ? exceeds(list_size_, 2 * items, 2 * bytes) : exceeds(list_size_, items, bytes);
+// As in Redis, a list gets the name quicklist only when it grows, and loses it only when it has shrunk to half of what a listpack may have.
+// An element that replaces another one counts as one more while it does.
+Form ListEdit::form_after(Resizing how, bool packed, std::uint64_t items, std::uint64_t bytes) const {
+  bool large = exists() && is_large(edit_.form());
+  if (how == Resizing::grows) large = large || exceeds(list_size_, items, bytes);
+  if (how == Resizing::replaces) large = large || exceeds(list_size_, items + 1, bytes);
+  if (how != Resizing::grows) large = large && exceeds(list_size_, items, bytes, 2);
   if (packed) return large ? Form::packed_large : Form::packed_small;
   return large ? Form::tree_large : Form::tree_small;
 }
 
-Form ListEdit::packed_form(const RunBuffer& run) const { return form_after(true, run.count(), listpack_bytes(run)); }
+Form ListEdit::packed_form(Resizing how, const RunBuffer& run) const { return form_after(how, true, run.count(), listpack_bytes(run)); }
 
 // --- drafts ---
 

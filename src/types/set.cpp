@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 #include <utility>
 
 namespace pinfold::types {
@@ -304,6 +305,49 @@ Stored SetEdit::add_to_tree(const Texts& members, std::uint64_t& added) {
   if (!stored) return stored;
   if (renamed) edit_.rename(form_as(next, true));
   return failed ? Stored::no_memory : Stored::done;
+}
+
+Stored SetEdit::prepare(const Texts& member) {
+  if (const Stored refused = may_add(member); !refused) return refused;
+  PackedElement element(member[0], member.block(0));
+  if (edit_.packed()) {
+    SetDraft draft(heap_, thresholds_);
+    if (exists()) draft.assign(edit_.form(), edit_.bytes());
+    draft.expect(element, 1);
+    if (draft.add(element) == SetDraft::Added::no_memory) return Stored::no_memory;
+    form_after_ = draft.form();
+    if (draft.is_tree()) made_ = draft.take_tree();
+    return Stored::done;
+  }
+  bool failed = false;
+  const Stored stored = edit_.change([&](Collection& collection) {
+    const store::Tree::Path place = collection.items.find(element, element.hash());
+    if (place.found()) return false;
+    const SetName next = named_with(named_for(name(), 1, thresholds_), element, collection.size(), thresholds_);
+    failed = !element.provide_block(heap_) || !collection.items.insert(place, element.packed());
+    if (failed) return false;
+    element.keep_block();
+    inserted_ = true;
+    form_after_ = form_as(next, true);
+    return false;
+  });
+  return stored && failed ? Stored::no_memory : stored;
+}
+
+Stored SetEdit::finish() {
+  if (made_) return edit_.put(form_after_, &Collection::of(made_.detach()));
+  if (form_after_ == edit_.form()) return edit_.change([](Collection&) { return true; });  // which tells of it
+  edit_.rename(form_after_);
+  return Stored::done;
+}
+
+void SetEdit::take_back(const Texts& member) {
+  if (!inserted_) return;
+  std::ignore = edit_.change([&](Collection& collection) {
+    const PackedElement element(member[0]);
+    collection.items.erase(collection.items.find(element, element.hash()));  // insert() has made the way there the tree's own
+    return false;
+  });
 }
 
 Stored SetEdit::remove(const Texts& members, std::uint64_t& removed) {

@@ -568,6 +568,9 @@ DIFFERENCES = [
         "A client that waits is woken by a push, and takes the element itself, on its own thread. Until then others may see the element (LLEN), or take it (LPOP); then the client goes on waiting. In Redis the push itself hands the element over.", never_sent,
     ),  # fmt: skip
     Difference(("SORT", "SORT_RO"), BY_DESIGN, "GET # replies the elements themselves, so it needs no further rights. Redis asks for the right to read all keys.", only_itself),
+    Difference(("SORT", "SORT_RO"), BY_DESIGN, "For BY and GET a user may read all keys whatever way a pattern says so: `%R~**` will do. Redis asks for `*`.", never_sent),
+    Difference(("SORT",), BY_DESIGN, "If the elements are removed or evicted before STORE has stored the result, the destination keeps its value, and the reply is `ERR the elements were removed or evicted while they were sorted, try again`.", never_sent),
+    Difference(("PFMERGE",), BY_DESIGN, "Without source keys, too, a user needs the right to the destination. Redis checks no key then.", never_sent),
     Difference(("SORT_RO",), BY_DESIGN, "It counts for the budget of a transaction (see EXEC).", budget_spent),
     Difference(("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"), BY_DESIGN, "An error with a NUL byte that a script returns is replied whole. Redis cuts the text there.", script_error_cut_at_nul),
     Difference(("SORT", "SORT_RO"), BY_NATURE, "Elements that are equal by what they are sorted by are in any order.", sorted_by_nothing),
@@ -575,7 +578,7 @@ DIFFERENCES = [
         ("OBJECT ENCODING",), BY_DESIGN,
         "Small lists and sets are called `listpack`, as in Redis 7.2, which has the settings `set-max-listpack-entries` and `set-max-listpack-value` too. In Redis 7.0 they are `quicklist` and `hashtable`. SORT of a sorted set does not change what it is called; in Redis it becomes `skiplist`.", is_listpack_by_now,
     ),  # fmt: skip
-    Difference(("LREM",), BY_DESIGN, "-2^63 elements are out of range, as in Redis 7.2.", never_sent),
+    Difference(("LREM", "LPOS"), BY_DESIGN, "A count or RANK of -2^63 is out of range, as in Redis 7.2.", never_sent),
     Difference(("ZRANK", "ZREVRANK"), BY_DESIGN, "There is `WITHSCORE`, as in Redis 7.2.", never_sent),
     Difference(("HSCAN",), BY_DESIGN, "There is `NOVALUES`, as in Redis 7.4.", never_sent),
     Difference(("GET",), BY_NATURE, "A HyperLogLog in the sparse form may be cut into other runs than by Redis, which read as the same registers.", same_hyperloglog),

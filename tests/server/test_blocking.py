@@ -308,3 +308,23 @@ def test_many_clients_and_many_keys(client, connect, many_files):
     assert taken == list(range(len(clients)))
     assert client.call("DBSIZE") == 0
     assert info(client, "clients")["total_blocking_keys"] == "0"
+
+
+# --- switches ---
+
+
+@only_pinfold
+@pytest.mark.parametrize("by_policy", [False, True], ids=["setting", "policy"])
+def test_the_end_of_a_bypass_shows_those_who_wait_what_was_hidden(client, wait, by_policy):
+    client.call("RPUSH", "p:l", "a", "b", "c")
+    client.call("ZADD", "p:z", "1", "m")
+    client.call(*(("CACHE.POLICY", "SET", "p", "match", "p:*", "bypass", "yes") if by_policy else ("CONFIG", "SET", "bypass", "yes")))
+    commands = {
+        ("BLPOP", "none", "p:l", "0"): [b"p:l", b"a"], ("BLMOVE", "p:l", "to", "LEFT", "RIGHT", "0"): b"b",
+        ("BLMPOP", "0", "1", "p:l", "LEFT"): [b"p:l", [b"c"]], ("BZPOPMIN", "p:z", "0"): [b"p:z", b"m", b"1"],
+    }  # fmt: skip
+    waiting = [wait(*command) for command in commands]
+    time.sleep(1.2)
+    assert not any(waiter.has_answer() for waiter in waiting)
+    client.call(*(("CACHE.POLICY", "DEL", "p") if by_policy else ("CONFIG", "SET", "bypass", "no")))
+    assert [waiter.answer() for waiter in waiting] == list(commands.values())

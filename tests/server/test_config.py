@@ -62,6 +62,25 @@ def test_a_wrong_set_is_explained(client, args, error):
     assert settings(client, "timeout") == {b"timeout": b"0"}
 
 
+@pytest.mark.parametrize(
+    "name, value, shown",
+    [
+        ("list-max-listpack-size", "-6", b"-6"), ("list-max-listpack-size", "-2147483648", b"-2147483648"), ("list-max-listpack-size", "2147483648", None),
+        ("hash-max-listpack-entries", "9223372036854775807", b"9223372036854775807"), ("hash-max-listpack-entries", "-1", None), ("hash-max-listpack-entries", "1k", None),
+        ("hash-max-listpack-value", "1k", b"1000"), ("hash-max-listpack-value", "2mb", b"2097152"), ("zset-max-listpack-value", "4gb", b"4294967296"),
+        ("zset-max-listpack-entries", "4294967296", b"4294967296"), ("set-max-intset-entries", "4294967296", b"4294967296"), ("hll-sparse-max-bytes", "2kb", b"2048"),
+    ],
+)  # fmt: skip
+def test_thresholds_of_encodings_take_what_they_take_in_redis(client, name, value, shown):
+    [(_, before)] = settings(client, name).items()
+    reply = client.call("CONFIG", "SET", name, value)
+    assert reply == "OK" if shown else str(reply).startswith(f"ERR CONFIG SET failed (possibly related to argument '{name}')")
+    assert settings(client, name) == {name.encode(): shown or before}
+    client.call("RPUSH", "l", *range(300))
+    client.call("HSET", "h", *range(300))
+    assert client.call("CONFIG", "SET", name, before) == "OK"
+
+
 @only_pinfold
 @pytest.mark.parametrize("name", ["stream-node-max-bytes", "repl-backlog-size"])
 def test_settings_of_what_there_is_not_are_unknown(client, name):

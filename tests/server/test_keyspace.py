@@ -177,6 +177,14 @@ def test_a_hostile_pattern_is_answered(client, pattern):
     assert client.call("SCAN", "0", "MATCH", pattern, "COUNT", "100")[0] == b"0"
 
 
+@pytest.mark.parametrize("threads", [1, 2, 16])
+def test_a_few_keys_are_scanned_in_one_call(start, threads):
+    with start("--threads", threads).connect() as client:
+        client.pipeline([("SET", key, "v") for key in "abc"])
+        cursor, keys = client.call("SCAN", "0")
+        assert cursor == b"0" and sorted(keys) == [b"a", b"b", b"c"]
+
+
 def test_randomkey_finds_every_key_sooner_or_later(client):
     keys = {f"r{i}".encode() for i in range(8)}
     client.pipeline([("SET", key, "1") for key in keys])

@@ -187,6 +187,36 @@ def test_encodings(client):
 
 
 @only_pinfold
+@pytest.mark.parametrize("length", [8, 400])
+def test_a_list_gets_the_name_quicklist_when_it_grows_and_loses_it_when_it_shrinks(client, length):
+    """Whatever list-max-listpack-size has become meanwhile."""
+    numbers = range(length)
+    shrinking = [("LREM", "k", 1, 5), ("LPOP", "k"), ("RPOP", "k", 2), ("LTRIM", "k", 1, -2), ("LMOVE", "k", "other", "LEFT", "RIGHT"),
+                 ("LMOVE", "k", "k", "LEFT", "RIGHT"), ("LMPOP", 1, "k", "LEFT")]  # fmt: skip
+    growing = [("RPUSH", "k", 1), ("LPUSHX", "k", 1), ("LINSERT", "k", "BEFORE", 5, "x"), ("RPOPLPUSH", "other", "k")]
+
+    def encoding_after(size_before, size_after, command):
+        client.call("DEL", "k")
+        client.call("RPUSH", "other", "x")
+        client.call("CONFIG", "SET", "list-max-listpack-size", size_before)
+        client.call("RPUSH", "k", *numbers)
+        client.call("CONFIG", "SET", "list-max-listpack-size", size_after)
+        client.call(*command)
+        return client.call("OBJECT", "ENCODING", "k")
+
+    for command in shrinking:
+        assert encoding_after(length, 2, command) == b"listpack", command
+        assert encoding_after(2, length, command) == b"quicklist", command
+        assert encoding_after(2, 2 * length, command) == b"listpack", command
+    for command in growing:
+        assert encoding_after(length, 2, command) == b"quicklist", command
+        assert encoding_after(2, 4 * length, command) == b"quicklist", command
+    assert encoding_after(length, length, ("LSET", "k", 0, "x")) == b"quicklist"  # counts as one more while it is replaced
+    assert encoding_after(length, length + 1, ("LSET", "k", 0, "x")) == b"listpack"
+    client.call("CONFIG", "SET", "list-max-listpack-size", -2)
+
+
+@only_pinfold
 def test_inside_a_transaction_long_searches_are_refused(client):
     client.pipeline([("RPUSH", "k", *range(at, at + 500)) for at in range(0, LONG, 500)])
     client.call("MULTI")

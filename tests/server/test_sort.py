@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.servers import bound
 
-from .conftest import only_pinfold
+from .conftest import info, only_pinfold
 
 
 @pytest.fixture
@@ -111,6 +111,26 @@ def test_results_beyond_the_memory(start):
         before = server.rss()
         client.call("SORT", "k", "BY", "nosort", *["GET", "v_*"] * 500, "STORE", "to")
         assert server.rss() - before < bound(64 << 20)
+
+
+@only_pinfold
+def test_elements_that_were_evicted_for_the_result_do_not_cost_the_destination(start):
+    megabyte = 1 << 20
+    server = start("--maxmemory", "12mb", "--maxmemory-clients", "64mb", "--maxmemory-policy", "volatile-ttl", "--threads", "1")
+    with server.connect() as client:
+        for at in range(0, 300_000, 1000):
+            client.call("RPUSH", "list", *range(at, at + 1000))
+        client.call("EXPIRE", "list", 1000)  # so it goes first
+        client.call("RPUSH", "result", "a", "b")
+        for at in range(0, 20_000, 50):
+            client.pipeline([("SET", f"f{number}", "x" * 1000, "EX", 10_000) for number in range(at, at + 50)])
+            if int(info(client, "memory")["used_memory"]) > 12 * megabyte - 1_200_000:
+                break
+        assert client.call("EXISTS", "list") == 1
+        reply = client.call("SORT", "list", "STORE", "result")
+        assert client.call("EXISTS", "list") == 0
+        assert str(reply).startswith("ERR the elements were removed or evicted")
+        assert client.call("LRANGE", "result", 0, -1) == [b"a", b"b"]
 
 
 @only_pinfold

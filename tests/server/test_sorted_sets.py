@@ -458,3 +458,25 @@ def test_waiting_for_members(client, connect):
     assert client.call("BZPOPMIN", "z", "x") == resp.ErrorReply("ERR timeout is not a float or out of range")
     assert client.call("BZMPOP", "1", "0", "z", "MIN") == resp.ErrorReply("ERR numkeys should be greater than 0")
     assert client.call("BZMPOP", "1", "1", "z", "MIDDLE") == SYNTAX
+
+
+@only_pinfold
+def test_a_scan_of_members_with_one_score_returns_about_as_many_as_it_was_asked_for(client):
+    size = 6000
+    for at in range(0, size, 1000):
+        client.call("ZADD", "z", *(word for number in range(at, at + 1000) for word in (1, f"m{number}")))
+    for count in (1000, 3000, 100_000):
+        cursor, found, calls = b"0", set(), 0
+        while calls == 0 or cursor != b"0":
+            cursor, items = client.call("ZSCAN", "z", cursor, "COUNT", count)
+            found.update(items[::2])
+            calls += 1
+            assert cursor == b"0" or len(items) / 2 > count / 2
+        assert len(found) == size and calls <= size / count + 3
+
+
+@pytest.mark.parametrize("more", [(), ("WITHSCORES",), ("NONSENSE",)])
+def test_a_random_pick_of_more_than_there_can_be_says_what_there_can_be(client, more):
+    for command in ("ZRANDMEMBER", "HRANDFIELD"):
+        reply = client.call(command, "k", -(1 << 63), *more)
+        assert reply == "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"

@@ -124,6 +124,8 @@ class ListEdit {
   store::Stored take(End end, std::uint64_t count, store::Tree& taken);
   /// Removes the elements at these positions, which ascend. O(positions * log size).
   store::Stored remove(std::span<const std::uint64_t> positions);
+  /// Undoes the push of one text. If the list is a tree, this cannot fail as long as nothing else has happened since that push.
+  store::Stored take_back(End end);
   /// Adds at `to` the element that it takes from the other end. The list must not be empty. O(log size).
   store::Stored rotate(End to);
   /// Replaces a list that is not packed by a collection that was made of it, which has elements and of which the caller hands over the only
@@ -140,17 +142,20 @@ class ListEdit {
     std::size_t in(const RunBuffer& run) const;
     store::Tree::Path in(const store::Tree& tree) const;
   };
+  // What a change does to the size of the list, for its name.
+  enum class Resizing : std::uint8_t { grows, shrinks, replaces };
+
   store::Stored add(const Place& place, std::span<const std::string_view> texts, const BlockOf& block_of);
   store::Stored add_to_tree(const Place& place, std::span<const std::string_view> texts, const BlockOf& block_of);
   template <class Alter>
-  store::Stored store_as_tree(const RunBuffer& run, std::size_t added, Alter&& alter);
+  store::Stored store_as_tree(Resizing how, const RunBuffer& run, std::size_t added, Alter&& alter);
   template <class Alter>
   store::Stored change_tree(store::Form form, Alter&& alter);
   bool add_all(store::Tree& tree, const Place& place, std::span<const std::string_view> texts, const BlockOf& block_of, std::size_t from);
   std::optional<store::Stored> keep_packed(const ListRange& range);
   store::Stored cut(const ListRange& range, store::Tree& front, store::Tree& back);
-  store::Form packed_form(const RunBuffer& run) const;
-  store::Form form_after(bool packed, std::uint64_t items, std::uint64_t bytes) const;
+  store::Form packed_form(Resizing how, const RunBuffer& run) const;
+  store::Form form_after(Resizing how, bool packed, std::uint64_t items, std::uint64_t bytes) const;
 
   Edit edit_;
   store::Memory& memory_;

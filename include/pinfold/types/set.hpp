@@ -150,6 +150,17 @@ class SetEdit {
   store::Stored may_add(const Texts& members);
   /// Adds members. `added` becomes the number of those that are new. If memory is refused in the midst, some may have been added.
   store::Stored add(const Texts& members, std::uint64_t& added);
+
+  // Adding one member in two steps, of which only the first may need blocks of the heap. In between, the set of another key may be changed.
+
+  /// Takes what add() would take. If the set is a tree the member is in it then, of which nobody has been told.
+  store::Stored prepare(const Texts& member);
+  /// Whether finish() does the rest. If not, there was nothing to prepare, and the member is to be added by another SetEdit.
+  bool prepared() const { return inserted_ || made_; }
+  store::Stored finish();
+  /// Undoes prepare(), which cannot fail.
+  void take_back(const Texts& member);
+
   /// Removes members. `removed` becomes the number of those that were there. As for add() if memory is refused, which a tree needs only if
   /// others share its nodes.
   store::Stored remove(const Texts& members, std::uint64_t& removed);
@@ -180,6 +191,10 @@ class SetEdit {
   Edit edit_;
   BlockHeap& heap_;
   const Thresholds& thresholds_;
+  // What prepare() has done.
+  bool inserted_ = false;     // into the tree
+  store::OwnedHandle made_;   // a tree that takes the place of a packed set
+  store::Form form_after_{};  // of either
 };
 
 template <class Visit>
