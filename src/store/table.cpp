@@ -181,10 +181,8 @@ bool Table::is_unshared_collection(Handle handle) {
   return value_type(handle.type()).note_stored == Collection::note_stored && Collection::of(handle).unique();
 }
 
-// The collection that an entry refers to had `before` bytes.
-void Table::account_growth(Ref ref, std::uint64_t before) {
-  const Entry e = entry(ref);
-  const std::uint64_t now = e.handle().memory();
+// The collection that an entry refers to had `before` bytes, and has `now` bytes.
+void Table::account_growth(Ref ref, std::uint64_t before, std::uint64_t now) {
   if (memory_.erasing() != 0) [[unlikely]]
     wipe_stored(ref);
   if (now == before) return;
@@ -192,7 +190,7 @@ void Table::account_growth(Ref ref, std::uint64_t before) {
   log_.count_growth(log_.segment_of(ref), growth);
   --outside_sizes_[SizeClasses::outside_class(before)];
   ++outside_sizes_[SizeClasses::outside_class(now)];
-  if (e.has_extra()) [[unlikely]]
+  if (const Entry e = entry(ref); e.has_extra()) [[unlikely]]
     count_growth(e, growth);
 }
 

@@ -104,8 +104,8 @@ class Table {
     const Entry e = entry(ref);
     if (!e.typed() || e.kind().type() != type) throw WrongType();
     if (!e.has_value_outside()) return false;
-    if (is_unshared_collection(e.handle())) {
-      change_collection(ref, std::forward<Change>(change));
+    if (const Handle handle = e.handle(); is_unshared_collection(handle)) {
+      change_collection(ref, handle, std::forward<Change>(change));
     } else {
       change_handle(ref, std::forward<Change>(change));
     }
@@ -291,8 +291,8 @@ class Table {
   void change_handle(Ref ref, Change&& change);
   static bool is_unshared_collection(Handle handle);
   template <class Change>
-  void change_collection(Ref ref, Change&& change);
-  void account_growth(Ref ref, std::uint64_t before);
+  void change_collection(Ref ref, Handle handle, Change&& change);
+  void account_growth(Ref ref, std::uint64_t before, std::uint64_t now);
   void remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping, Budget& budget);
 
   struct Emptying : Log::Place {
@@ -396,18 +396,15 @@ void Table::change_handle(Ref ref, Change&& change) {
 // Does what change_handle() does, in less time, for a collection that nobody else refers to: there is no reason to put another one in its
 // place. So it is not taken out of the counts meanwhile.
 template <class Change>
-void Table::change_collection(Ref ref, Change&& change) {
+void Table::change_collection(Ref ref, Handle handle, Change&& change) {
   struct PutBack {
-    ~PutBack() {
-      handle.detach();
-      table.account_growth(ref, before);
-    }
+    ~PutBack() { table.account_growth(ref, before, owned.detach().memory()); }
     Table& table;
     Ref ref;
-    OwnedHandle handle;
-    std::uint64_t before = handle.get().memory();
-  } back{*this, ref, OwnedHandle(entry(ref).handle())};
-  change(back.handle);
+    OwnedHandle owned;
+    std::uint64_t before = owned.get().memory();
+  } back{*this, ref, OwnedHandle(handle)};
+  change(back.owned);
 }
 
 template <class Visit>
