@@ -105,7 +105,7 @@ class Table {
     if (!e.typed() || e.kind().type() != type) throw WrongType();
     if (!e.has_value_outside()) return false;
     if (const Handle handle = e.handle(); is_unshared_collection(handle)) {
-      change_collection(ref, handle, std::forward<Change>(change));
+      change_handle(ref, handle, std::forward<Change>(change));
     } else {
       change_handle(ref, std::forward<Change>(change));
     }
@@ -291,7 +291,7 @@ class Table {
   void change_handle(Ref ref, Change&& change);
   static bool is_unshared_collection(Handle handle);
   template <class Change>
-  void change_collection(Ref ref, Handle handle, Change&& change);
+  void change_handle(Ref ref, Handle handle, Change&& change);
   void account_growth(Ref ref, std::uint64_t before, std::uint64_t now);
   void remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping, Budget& budget);
 
@@ -394,9 +394,9 @@ void Table::change_handle(Ref ref, Change&& change) {
 }
 
 // Does what change_handle() does, in less time, for a collection that nobody else refers to: there is no reason to put another one in its
-// place. So it is not taken out of the counts meanwhile.
+// place, and it stays in the counts meanwhile.
 template <class Change>
-void Table::change_collection(Ref ref, Handle handle, Change&& change) {
+void Table::change_handle(Ref ref, Handle handle, Change&& change) {
   struct PutBack {
     ~PutBack() { table.account_growth(ref, before, owned.detach().memory()); }
     Table& table;
