@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <string>
 
@@ -29,8 +30,13 @@ bool refuse_other(Call& call, const std::optional<store::Value>& value) {
   return true;
 }
 
-// Stores what a command has made of the HyperLogLog under a key.
+// Stores what a command has made of the HyperLogLog under a key. One in the sparse form is likely to grow further, and gets some room.
 store::Stored put(store::Database& db, const store::Key& key, std::string_view text, std::size_t before) {
+  if (before != 0 && !hyperloglog::is_dense(text)) {
+    const store::Writing value = db.resize(key, text.size());
+    if (value) std::memcpy(value.data(), text.data(), text.size());
+    return value ? store::Stored::done : value.stored();
+  }
   if (text.size() > before) {
     if (const store::Stored room = db.has_room(text.size() - before); !room) return room;
   }

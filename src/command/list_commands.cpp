@@ -42,9 +42,9 @@ Outcome pop(Call& call, End end) {
   if (call.args.size() > 3) return call.reply.error(wrong_arity(call.row));
   const auto count = several ? parse_i64(call.args[2]) : std::optional<std::int64_t>(1);
   if (!count || *count < 0) return call.reply.error("ERR value is out of range, must be positive");
-  store::Database db = call.db();
-  if (!List::find(db, call.key(), store::Access::write())) return several ? call.reply.null_array() : call.reply.null();
   if (!several) return pop_one(call, call.key(), end);
+  store::Database db = call.db();
+  if (!List::find(db, call.key(), store::Access::write())) return call.reply.null_array();
   if (*count == 0) return call.reply.array(0);
   return pop_many(call, call.key(), end, static_cast<std::uint64_t>(*count), false);
 }

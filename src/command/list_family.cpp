@@ -116,6 +116,7 @@ std::optional<MultiPop> parse_multi_pop(Call& call, std::size_t at) {
 Outcome pop_one(Call& call, const store::Key& key, End end, bool with_key) {
   store::Database db = call.db();
   ListEdit list = edit_list(call, db, key);
+  if (!list.exists()) return call.reply.null();
   const std::size_t mark = call.reply.output().mark();
   if (with_key) {
     call.reply.array(2);

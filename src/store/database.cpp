@@ -243,8 +243,9 @@ Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, con
   const bool noted = sampled(key);
   const bool observed = noted || shard.changes.wants_any({Cause::created, Cause::written});
   const bool found = observed && (noted || shard.changes.wants(Cause::created)) && is_live(key);
-  const bool in_place = typed != nullptr && !typed->outside && how.keep_expiry && how.extra == nullptr &&
-                        typed->packed.size() <= TypedValue::most_packed && table->replace_packed(key, typed->kind, typed->packed);
+  const bool ruled = limits_.rules != nullptr || keyspace_->key_switches() != nullptr;  // otherwise put() has tried it
+  const bool in_place = ruled && typed != nullptr && !typed->outside && how.keep_expiry && how.extra == nullptr &&
+                        typed->packed.size() <= TypedValue::most_packed && table->replace_packed(key, typed->kind, typed->packed, now_);
   const bool stored =
       in_place || (typed == nullptr ? table->put(key, text, std::move(blob), how) : table->put(key, std::move(*typed), how));
   if (!stored) return Stored::no_memory;
@@ -265,14 +266,34 @@ Stored Database::put(const Key& key, TypedValue value, const PutOptions& options
   value.outside.free_in(keyspace_->memory().leftovers());  // if it is refused
   const std::uint64_t most = keyspace_->most_of_collection();
   if (most != 0 && value.outside && value.outside.get().memory() > most) return Stored::collection_too_large;
+  // Most writes of small collections look at nothing but the entry that is there.
+  const bool plain = limits_.rules == nullptr && keyspace_->key_switches() == nullptr;
+  if (plain && !value.outside && options.keep_expiry && options.extra == nullptr && value.packed.size() <= TypedValue::most_packed) {
+    Shard& shard = keyspace_->shard(key);
+    Table* const table = shard.tables[number_].get();
+    if (table != nullptr && table->replace_packed(key, value.kind, value.packed, now_)) {
+      if (sampled(key)) [[unlikely]]
+        note(Sampled::write, key, true);
+      shard.changes.tell(Cause::written, number_, key, now_);
+      return Stored::done;
+    }
+  }
   return put_parts(key, {}, {}, options, &value);
 }
 
 bool Database::change(const Key& key, Type type, const std::function<bool(OwnedHandle&)>& change) {
-  if (!kept_deadline(key)) return false;
+  if (keyspace_->key_switches() != nullptr && bypassed(key, false)) [[unlikely]]
+    return false;
   Shard& shard = keyspace_->shard(key);
+  Table* const table = shard.tables[number_].get();
+  const Ref ref = table != nullptr ? table->find_ref(key) : 0;
+  if (ref == 0) return false;
+  if (!table->entry(ref).live(now_)) [[unlikely]] {
+    lookup(key);  // removes an expired entry
+    return false;
+  }
   bool altered = false;
-  if (!shard.tables[number_]->change(key, type, [&](OwnedHandle& handle) { altered = change(handle); })) return false;
+  if (!table->change(ref, type, [&](OwnedHandle& handle) { altered = change(handle); })) return false;
   if (!altered) return true;
   if (sampled(key)) [[unlikely]]
     note(Sampled::write, key, true);
@@ -316,11 +337,24 @@ Stored Database::has_room(std::uint64_t bytes) {
   return Stored::needs_room(bytes);
 }
 
+namespace {
+// Whether the bytes of a string lie in the entry in the form that a resize leaves, and are so many already.
+bool resizes_nothing(const Entry& entry, std::size_t size) {
+  return !entry.has_value_outside() && entry.encoding() == Encoding::raw && entry.inline_bytes().size() == size;
+}
+}  // namespace
+
 Writing Database::resize(const Key& key, std::size_t size, bool changes, Growth* growth) {
   const Fate fate = keyspace_->key_switches() == nullptr ? Fate::kept : fate_of_write(key);
   // A stale or negative entry does not grow: a new value replaces it.
-  const bool found = find(key, Access::none().of_strings()).has_value();
-  const Resized resized = found ? grow(key, size, growth) : create(key, size, growth);
+  std::optional<Entry> old;
+  if (keyspace_->key_switches() == nullptr || !bypassed(key, false)) old = lookup(key);
+  const bool found = old && old->live(now_);
+  if (found && old->typed()) throw WrongType();
+  const bool prepared = growth != nullptr && growth->block;
+  const bool stays = found && !prepared && resizes_nothing(*old, size) && accepts(key, size);
+  if (stays) old->touch();
+  const Resized resized = stays ? Resized(old->value_data()) : (found ? grow(key, size, growth) : create(key, size, growth));
   if (!resized) return Writing(resized.stored());
   Shard& shard = keyspace_->shard(key);
   if (!found && fate == Fate::kept) shard.changes.tell(Cause::created, number_, key, now_);

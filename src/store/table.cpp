@@ -7,6 +7,7 @@
 #include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/random.hpp"
 #include "pinfold/base/work.hpp"
+#include "pinfold/store/collection.hpp"
 #include "pinfold/store/growth.hpp"
 
 namespace pinfold::store {
@@ -146,6 +147,14 @@ void Table::count_use(const Entry& e, int sign) {
   memory_.add_to_policy(slot, bytes);
 }
 
+// The value of an entry, which is no negative one, has changed by so many bytes.
+void Table::count_growth(const Entry& e, std::int64_t bytes) {
+  const std::uint8_t slot = Extra::read(e.extra()).policy;
+  if (uses_ == nullptr || slot == 0) return;
+  (*uses_)[slot].bytes += static_cast<std::uint64_t>(bytes);
+  memory_.add_to_policy(slot, bytes);
+}
+
 void Table::leave_policies() {
   memory_.add_to_negatives(-static_cast<std::int64_t>(negatives_.bytes));
   negatives_ = {};
@@ -165,6 +174,24 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
   });
   if (const Handle value = e.handle()) [[unlikely]]
     outside_sizes_[SizeClasses::outside_class(value.memory())] += static_cast<std::uint64_t>(std::int64_t{sign});
+}
+
+// Whether a value is a Collection to which nothing refers but its entry.
+bool Table::is_unshared_collection(Handle handle) {
+  return value_type(handle.type()).note_stored == Collection::note_stored && Collection::of(handle).unique();
+}
+
+// The collection that an entry refers to had `before` bytes, and has `now` bytes.
+void Table::account_growth(Ref ref, std::uint64_t before, std::uint64_t now) {
+  if (memory_.erasing() != 0) [[unlikely]]
+    wipe_stored(ref);
+  if (now == before) return;
+  const std::int64_t growth = static_cast<std::int64_t>(now) - static_cast<std::int64_t>(before);
+  log_.count_growth(log_.segment_of(ref), growth);
+  --outside_sizes_[SizeClasses::outside_class(before)];
+  ++outside_sizes_[SizeClasses::outside_class(now)];
+  if (const Entry e = entry(ref); e.has_extra()) [[unlikely]]
+    count_growth(e, growth);
 }
 
 // Gives up the references of an entry. Afterwards only its extent may be read, and it may be wiped and marked dead. Without a
@@ -317,12 +344,12 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
   return put_filled(key, options, [&](EntryParts& parts) { return fill_parts(parts, key, text, blob); });
 }
 
-bool Table::replace_packed(const Key& key, ValueKind kind, std::string_view bytes) {
+bool Table::replace_packed(const Key& key, ValueKind kind, std::string_view bytes, UnixMs now) {
   follow_policy();
   const Index::Slot slot = find_slot(key);
   if (!slot || purges_ != nullptr) return false;
   Entry old = entry(*slot.ref);
-  if (!old.typed() || old.has_handles() || old.has_extra() || old.absent()) return false;
+  if (!old.typed() || old.has_handles() || old.has_extra() || !old.live(now)) return false;
   if (is_wasted(old.extent(), old.extent() - old.packed_room() + bytes.size())) return false;
   if ((access_to_keep() != 0) != (old.accessed() != 0)) return false;
   eviction::Candidate candidate{.hash = key.hash, .bytes = old.extent(), .frequency = old.frequency(), .expires_at = old.expires_at()};
@@ -558,7 +585,8 @@ char* Table::value_bytes(const Key& key) {
 
 char* Table::create(const Key& key, std::size_t size, const PutOptions& options) {
   if (size <= max_inline_entry) {
-    char zeros[max_inline_entry] = {};
+    char zeros[max_inline_entry];
+    std::memset(zeros, 0, size);
     return put(key, {zeros, size}, {}, options) ? value_bytes(key) : nullptr;
   }
   Blob blob = Blob::zeroed(memory_.heap(), size);
@@ -589,8 +617,10 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
     old.set_value_size(size);
     old.set_encoding(Encoding::raw);
   } else {
-    char bytes[max_inline_entry] = {};
-    std::memcpy(bytes, old.value_text().data(), std::min(before, size));
+    char bytes[max_inline_entry];
+    const std::size_t kept = std::min(before, size);
+    std::memcpy(bytes, old.value_text().data(), kept);
+    std::memset(bytes + kept, 0, size - kept);
     parts.value = {bytes, size};
     const std::size_t roomy = std::min((needed + needed / 4) & ~(word - 1), max_inline_entry);
     if (!store_entry(key, slot, std::move(parts), roomy)) return nullptr;

@@ -121,6 +121,32 @@ std::size_t write_run(char* at, std::uint8_t rank, std::size_t count) {
   return rank == 0 ? write_zeros(at, count) : write_ranks(at, rank, count);
 }
 
+// The runs of one byte at the start of eight bytes: those before the first run of two bytes. Reads all of them at once.
+class ShortRuns {
+ public:
+  explicit ShortRuns(const char* at) {
+    constexpr std::uint64_t each = 0x0101010101010101;
+    constexpr std::uint64_t highest = each * 0x80;
+    std::uint64_t runs = 0;
+    std::memcpy(&runs, at, sizeof runs);
+    const std::uint64_t long_zeros = ~runs & (runs << 1) & highest;
+    const std::uint64_t of_ranks = ((runs & highest) >> 7) * 0x3c;  // these bits are the rank
+    std::uint64_t counts = (runs & each * 0x3f & ~of_ranks) + each;
+    if (long_zeros != 0) {
+      bytes_ = static_cast<unsigned>(std::countr_zero(long_zeros)) / 8;
+      counts &= (std::uint64_t{1} << bytes_ * 8) - 1;
+    }
+    constexpr std::uint64_t even = 0x00ff00ff00ff00ff;
+    registers_ = ((counts & even) + (counts >> 8 & even)) * 0x0001000100010001 >> 48;
+  }
+  unsigned bytes() const { return bytes_; }
+  std::size_t registers() const { return registers_; }
+
+ private:
+  unsigned bytes_ = sizeof(std::uint64_t);
+  std::size_t registers_;
+};
+
 struct Decoded {
   std::size_t bytes = 0;  // 0: it is cut off
   std::size_t count = 0;
@@ -282,16 +308,40 @@ Buffer::Run Buffer::run_at(std::size_t at, std::size_t first) const {
   return {at, run.bytes, first, run.count, run.rank};
 }
 
-// Cuts the run that has the register into what is before it, the register, and what is behind it.
-Buffer::Raised Buffer::raise_sparse(Element element, std::size_t sparse_max) {
-  if (element.rank > most_sparse_rank) return raise_as_dense(element);
-  std::size_t before = header_bytes;  // where the run before begins
-  Run run = run_at(header_bytes, 0);
-  while (run.bytes != 0 && run.first + run.count <= element.index) {
+// The run that has a register; with no bytes if the runs end before. `before`: where the run before it begins, or that run itself if it
+// is the first.
+Buffer::Run Buffer::run_with(std::size_t index, std::size_t& before) const {
+  const std::string_view all = bytes();
+  before = header_bytes;
+  std::size_t at = header_bytes;
+  std::size_t first = 0;
+  while (at + sizeof(std::uint64_t) <= all.size()) {
+    const ShortRuns runs(all.data() + at);
+    if (first + runs.registers() > index) break;
+    first += runs.registers();
+    if (runs.bytes() != 0) before = at + runs.bytes() - 1;
+    at += runs.bytes();
+    if (runs.bytes() == sizeof(std::uint64_t)) continue;
+    const Run run = run_at(at, first);
+    if (run.bytes == 0 || first + run.count > index) break;
+    before = at;
+    at += run.bytes;
+    first += run.count;
+  }
+  Run run = run_at(at, first);
+  while (run.bytes != 0 && run.first + run.count <= index) {
     before = run.at;
     run = run_at(run.at + run.bytes, run.first + run.count);
   }
   work::bytes(run.at);
+  return run;
+}
+
+// Cuts the run that has the register into what is before it, the register, and what is behind it.
+Buffer::Raised Buffer::raise_sparse(Element element, std::size_t sparse_max) {
+  if (element.rank > most_sparse_rank) return raise_as_dense(element);
+  std::size_t before = 0;
+  const Run run = run_with(element.index, before);
   if (run.bytes == 0) return Raised::corrupt;
   if (run.rank >= element.rank) return Raised::no;
 

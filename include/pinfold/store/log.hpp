@@ -114,6 +114,11 @@ class Log {
   }
   /// Counts a block of `bytes` bytes to which an entry in use of the segment refers (`sign` 1), or no longer refers (-1).
   void count_blob(Segment& segment, std::uint64_t bytes, int sign);
+  /// Counts a block whose bytes have changed.
+  void count_growth(const Segment& segment, std::int64_t bytes) {
+    queues_[segment.queue].blob_bytes += static_cast<std::uint64_t>(bytes);
+    occupy(bytes);
+  }
 
   // --- figures ---
 

@@ -115,6 +115,7 @@ class Buffer {
     std::uint8_t rank;  // 0 to 32
   };
   Run run_at(std::size_t at, std::size_t first) const;
+  Run run_with(std::size_t index, std::size_t& before) const;
   Raised raise_sparse(Element element, std::size_t sparse_max);
   Raised raise_as_dense(Element element);
   void join_runs(std::size_t at);
