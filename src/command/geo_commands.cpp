@@ -157,7 +157,7 @@ store::Stored add_some(Call& call, const ElementSlice& slice, std::uint64_t& cou
   return stored;
 }
 
-constexpr ElementsWrite kAdd{store::Type::zset, words_of_addition, add_all, check_places, add_some, reply_count};
+constexpr ElementsWrite kAdd{store::Type::zset, words_of_addition, most_written_at_once, add_all, check_places, add_some, reply_count};
 
 Outcome geoadd(Call& call) {
   const GeoAddOptions options = take_add_options(call.args);
@@ -177,34 +177,25 @@ Outcome geodist(Call& call) {
   return reply_distance(call.reply, types::distance(types::place_of_score(*first), types::place_of_score(*second)) / *unit);
 }
 
-Outcome geohash(Call& call) {
-  const types::SortedSet set = read_sorted_set(call, call.key());
-  const Args members = call.args.subspan(2);
-  call.reply.array(members.size());
-  for (const std::string_view member : members) {
-    if (const auto score = set.score(member)) {
-      const std::array<char, 11> text = types::geohash_text(types::place_of_score(*score));
-      call.reply.bulk({text.data(), text.size()});
-    } else {
-      call.reply.null();
-    }
+void write_geohash(resp::Reply& reply, std::optional<double> score) {
+  if (!score) {
+    reply.null();
+    return;
   }
-  return Outcome::done;
+  const std::array<char, 11> text = types::geohash_text(types::place_of_score(*score));
+  reply.bulk({text.data(), text.size()});
 }
 
-Outcome geopos(Call& call) {
-  const types::SortedSet set = read_sorted_set(call, call.key());
-  const Args members = call.args.subspan(2);
-  call.reply.array(members.size());
-  for (const std::string_view member : members) {
-    if (const auto score = set.score(member)) {
-      reply_place(call.reply, types::place_of_score(*score));
-    } else {
-      call.reply.null_array();
-    }
+void write_place(resp::Reply& reply, std::optional<double> score) {
+  if (score) {
+    reply_place(reply, types::place_of_score(*score));
+  } else {
+    reply.null_array();
   }
-  return Outcome::done;
 }
+
+Outcome geohash(Call& call) { return reply_scores(call, write_geohash); }
+Outcome geopos(Call& call) { return reply_scores(call, write_place); }
 
 // --- searching ---
 

@@ -25,7 +25,7 @@ std::uint64_t memory_of(const Call& call) {
 }  // namespace
 
 Outcome write_elements(Call& call, const ElementsWrite& what, std::size_t first) {
-  if (call.in_transaction || (call.args.size() - first) / what.words <= most_written_at_once) return what.whole(call);
+  if (call.in_transaction || (call.args.size() - first) / what.words <= what.at_once) return what.whole(call);
   return ManyElementsTask::begin(call, std::make_unique<ManyElementsTask>(call, what, first));
 }
 

@@ -72,8 +72,8 @@ store::Stored remove_some(Call& call, const ElementSlice& slice, std::uint64_t& 
   return set.remove(ArgumentTexts(call, slice), counted);
 }
 
-constexpr ElementsWrite kAdd{store::Type::set, 1, add_all, nullptr, add_some, reply_count};
-constexpr ElementsWrite kRemove{store::Type::set, 1, remove_all, nullptr, remove_some, reply_count};
+constexpr ElementsWrite kAdd{store::Type::set, 1, most_written_at_once, add_all, nullptr, add_some, reply_count};
+constexpr ElementsWrite kRemove{store::Type::set, 1, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
 
 Outcome sadd(Call& call) { return write_elements(call, kAdd, 2); }
 Outcome srem(Call& call) { return write_elements(call, kRemove, 2); }
@@ -138,7 +138,9 @@ class ManyMembersTask final : public ManyArgumentsTask {
 
 Outcome smismember(Call& call) {
   const auto set = find_set(call, call.key());
-  if (set && !call.in_transaction && call.args.size() > most_locked_items) return call.begin(std::make_unique<ManyMembersTask>(call, *set));
+  if (set && !call.in_transaction && call.args.size() > most_locked_items) {
+    return ManyArgumentsTask::begin(call, std::make_unique<ManyMembersTask>(call, *set));
+  }
   call.reply.array(call.args.size() - 2);
   for (const std::string_view member : call.args.subspan(2)) call.reply.integer(set && set->contains(PackedElement(member)) ? 1 : 0);
   return Outcome::done;

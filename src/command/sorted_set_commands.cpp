@@ -20,7 +20,6 @@
 #include "pinfold/command/gathered_list.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/keyspace_events.hpp"
-#include "pinfold/command/many_arguments.hpp"
 #include "pinfold/command/many_elements.hpp"
 #include "pinfold/command/random_items.hpp"
 #include "pinfold/command/sorted_set_family.hpp"
@@ -144,7 +143,7 @@ store::Stored add_some(Call& call, const ElementSlice& slice, std::uint64_t& cou
   return stored;
 }
 
-constexpr ElementsWrite kAdd{store::Type::zset, 2, add_all, check_scores, add_some, reply_count};
+constexpr ElementsWrite kAdd{store::Type::zset, 2, most_written_at_once, add_all, check_scores, add_some, reply_count};
 
 Outcome zadd(Call& call) {
   const AddOptions options = take_add_options(call.args);
@@ -174,7 +173,7 @@ store::Stored remove_some(Call& call, const ElementSlice& slice, std::uint64_t& 
   return types::remove(edit, call.args.subspan(slice.first, slice.count), counted);
 }
 
-constexpr ElementsWrite kRemove{store::Type::zset, 1, remove_all, nullptr, remove_some, reply_count};
+constexpr ElementsWrite kRemove{store::Type::zset, 1, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
 
 Outcome zrem(Call& call) { return write_elements(call, kRemove, 2); }
 
@@ -184,26 +183,15 @@ resp::Written reply_score(Call& call, std::optional<double> score) { return scor
 
 Outcome zscore(Call& call) { return reply_score(call, read_sorted_set(call, call.key()).score(call.args[2])); }
 
-// ZMSCORE of many members.
-class ManyScoresTask final : public ManyArgumentsTask {
- public:
-  ManyScoresTask(Call& call, const types::SortedSet& set)
-      : ManyArgumentsTask(call, set.packed() ? set.run().bytes().size() : 0), kept_set_(set, call.engine.keyspace.memory()) {}
-
- private:
-  void answer(Call& call, std::string_view member) override { reply_score(call, kept_set_.set().score(member)); }
-
-  types::SortedSetSnapshot kept_set_;
-};
-
-Outcome zmscore(Call& call) {
-  const types::SortedSet set = read_sorted_set(call, call.key());
-  const Args members = call.args.subspan(2);
-  if (members.size() > most_locked_items && !call.in_transaction) return call.begin(std::make_unique<ManyScoresTask>(call, set));
-  call.reply.array(members.size());
-  for (const std::string_view member : members) reply_score(call, set.score(member));
-  return Outcome::done;
+void write_score(resp::Reply& reply, std::optional<double> score) {
+  if (score) {
+    reply.real(*score);
+  } else {
+    reply.null();
+  }
 }
+
+Outcome zmscore(Call& call) { return reply_scores(call, write_score); }
 
 Outcome reply_rank(Call& call, bool from_highest) {
   if (call.args.size() > 4) return call.reply.error(wrong_arity(call.row));

@@ -23,7 +23,7 @@
 
 namespace pinfold::command {
 
-/// Up to so many elements are written with their key locked.
+/// Up to so many elements are written with their key locked, if each has to be found.
 constexpr std::size_t most_written_at_once = 1024;
 
 /// Some arguments of a request, which are applied to a draft.
@@ -37,7 +37,8 @@ struct ElementSlice {
 /// A command that writes elements of the collection under its first argument.
 struct ElementsWrite {
   store::Type type;
-  std::size_t words;  // arguments that make up an element: 2 for a field and its value
+  std::size_t words;    // arguments that make up an element: 2 for a field and its value
+  std::size_t at_once;  // so many elements are written at once with their key locked
   /// Executes the command at once.
   Outcome (*whole)(Call& call);
   /// Whether `count` arguments from `first` on are what they should be. If not, it has replied the error. Null: they always are.

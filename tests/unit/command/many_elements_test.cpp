@@ -60,6 +60,8 @@ const Kind kinds[] = {
      [](int i) {
        return Words{number_of(i), text_of(i)};
      }},
+    {"RPUSH", "RPUSH", [](int i) { return Words{text_of(i)}; }, [](int i) { return Words{number_of(i)}; }},
+    {"LPUSHX", "RPUSH", [](int i) { return Words{text_of(i)}; }, [](int i) { return Words{number_of(i)}; }},
     {"GEOADD", "GEOADD",
      [](int i) {
        return Words{number_of(i % 180), "10", text_of(i)};
@@ -105,6 +107,7 @@ struct Rig {
     std::string_view command = "SMEMBERS";
     if (type == "+hash\r\n") command = "HGETALL";
     if (type == "+none\r\n") return {};
+    if (type == "+list\r\n") return client.run("LRANGE", key, "0", "-1");
     if (type == "+zset\r\n") return client.run("ZRANGE", key, "0", "-1", "WITHSCORES");
     std::string text = client.run(command, key);
     // Their order depends on how they came into the collection.
@@ -143,7 +146,7 @@ TEST_CASE("many elements: a command does the same as with its key locked, and wo
       if (before > 0) rig.client.run("EXPIRE", "k", "600");
       rig.client.run("COPY", "k", "same");
       // Elements that are there, others, and some twice.
-      Words words = Rig::request(kind.name, "k", kind.arguments, 0, 2 * there, 8);
+      Words words = Rig::request(kind.name, "k", kind.arguments, 0, 2 * there, 4);
       const Words twice = Rig::request(kind.name, "k", kind.arguments, 0, there, 16);
       words.insert(words.end(), twice.begin() + 2, twice.end());
 
@@ -289,5 +292,28 @@ TEST_CASE("many elements: HGETDEL replies the values that it removes, however ma
   CHECK(rig.client.run("HLEN", "k") == ":1\r\n");
   for (const auto& [cause, counts] : rig.server.keyspace.lock_watch().account.causes()) {
     if (cause == "hgetdel") CHECK(counts.over == 0);
+  }
+}
+
+TEST_CASE("many elements: what is read of many is the same as inside of EXEC, and the lock is not held for it") {
+  Rig rig;
+  constexpr int members = 3000;
+  rig.fill(kinds[0], "SMISMEMBER", there);
+  rig.fill(kinds[2], "HMGET", there);
+  for (const std::string_view key : {"ZMSCORE", "GEOHASH", "GEOPOS"}) rig.fill(kinds[9], key, there);
+  for (const std::string_view command : {"SMISMEMBER", "HMGET", "ZMSCORE", "GEOHASH", "GEOPOS"}) {
+    CAPTURE(command);
+    const Words words = Rig::request(command, command, kinds[0].arguments, there - members / 2, there + members / 2);
+    rig.client.run("MULTI");
+    rig.run(rig.client, words);
+    const std::string expected = rig.client.run("EXEC");
+    rig.server.keyspace.lock_watch().set_accounting(true);
+    CHECK("*1\r\n" + rig.disturbed(words, [](int) {}) == expected);
+    rig.server.keyspace.lock_watch().set_accounting(false);
+  }
+  for (const auto& [cause, counts] : rig.server.keyspace.lock_watch().account.causes()) {
+    CAPTURE(cause);
+    CHECK(counts.over == 0);
+    CHECK(counts.most.entries == 0);
   }
 }
