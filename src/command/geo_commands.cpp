@@ -157,7 +157,7 @@ store::Stored add_some(Call& call, const ElementSlice& slice, std::uint64_t& cou
   return stored;
 }
 
-constexpr ElementsWrite kAdd{store::Type::zset, words_of_addition, most_written_at_once, add_all, check_places, add_some, reply_count};
+constexpr ElementsWrite kAdd{store::Type::zset, words_of_addition, 2, most_written_at_once, add_all, check_places, add_some, reply_count};
 
 Outcome geoadd(Call& call) {
   const GeoAddOptions options = take_add_options(call.args);

@@ -64,8 +64,8 @@ store::Stored set_some(Call& call, const ElementSlice& slice, std::uint64_t& cou
   return hash.set(ArgumentTexts(call, slice), counted);
 }
 
-constexpr ElementsWrite kSet{store::Type::hash, 2, most_written_at_once, set_all<reply_count>, nullptr, set_some, reply_count};
-constexpr ElementsWrite kSetMany{store::Type::hash, 2, most_written_at_once, set_all<reply_ok>, nullptr, set_some, reply_ok};
+constexpr ElementsWrite kSet{store::Type::hash, 2, 0, most_written_at_once, set_all<reply_count>, nullptr, set_some, reply_count};
+constexpr ElementsWrite kSetMany{store::Type::hash, 2, 0, most_written_at_once, set_all<reply_ok>, nullptr, set_some, reply_ok};
 
 Outcome hset(Call& call) { return call.args.size() % 2 != 0 ? refuse_arity(call) : write_elements(call, kSet, 2); }
 Outcome hmset(Call& call) { return call.args.size() % 2 != 0 ? refuse_arity(call) : write_elements(call, kSetMany, 2); }
@@ -96,7 +96,7 @@ store::Stored remove_some(Call& call, const ElementSlice& slice, std::uint64_t& 
   return hash.remove(ArgumentTexts(call, slice), counted);
 }
 
-constexpr ElementsWrite kRemove{store::Type::hash, 1, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
+constexpr ElementsWrite kRemove{store::Type::hash, 1, 0, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
 
 Outcome hdel(Call& call) { return write_elements(call, kRemove, 2); }
 
@@ -311,7 +311,7 @@ Outcome take_all(Call& call) {
   return call.refused(stored);
 }
 
-constexpr ElementsWrite kTake{store::Type::hash, 1, most_written_at_once, take_all, nullptr, remove_some, nullptr};
+constexpr ElementsWrite kTake{store::Type::hash, 1, 0, most_written_at_once, take_all, nullptr, remove_some, nullptr};
 
 // HGETDEL of many fields, or long values: removes the fields, and then replies the values from the hash as it was before.
 class TakeFieldsTask final : public ManyElementsTask {

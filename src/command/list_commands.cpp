@@ -54,7 +54,7 @@ constexpr std::size_t most_pushed_at_once = 8 * most_written_at_once;
 template <End end, bool only_to_list>
 Outcome push(Call& call) {
   static constexpr ElementsWrite kPush{
-      store::Type::list, 1, most_pushed_at_once, push_all<end, only_to_list>, nullptr, push_some<end, only_to_list>, reply_size};
+      store::Type::list, 1, 0, most_pushed_at_once, push_all<end, only_to_list>, nullptr, push_some<end, only_to_list>, reply_size};
   return write_elements(call, kPush, first_pushed);
 }
 

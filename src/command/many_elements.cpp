@@ -7,6 +7,7 @@
 #include "pinfold/base/clock.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/kept_value.hpp"
+#include "pinfold/command/thresholds.hpp"
 #include "pinfold/types/edit.hpp"
 
 namespace pinfold::command {
@@ -14,6 +15,7 @@ namespace pinfold::command {
 namespace {
 
 constexpr unsigned most_tries = 4;
+constexpr unsigned most_rounds = 64;
 constexpr std::size_t elements_at_once = 128;
 // What is free before a slice is applied: for copies of the leaves and nodes that it changes, which its elements do not ask for.
 constexpr std::uint64_t room_for_copies = 256 * 1024;
@@ -66,6 +68,12 @@ ManyElementsTask::Progress ManyElementsTask::go_on(Call& call, std::int64_t end_
       return apply(call, end_us);
     case Stage::store:
       return store(call);
+    case Stage::sort_names:
+      return sort_names(end_us);
+    case Stage::compare:
+      return compare(end_us);
+    case Stage::follow:
+      return follow(call, end_us);
     default:
       return run_whole(call, end_us);
   }
@@ -83,8 +91,7 @@ ManyElementsTask::Progress ManyElementsTask::check(Call& call, std::int64_t end_
     if (!what_.check(call, at_, count)) return Progress::ended;
     at_ += count;
   }
-  stage_ = Stage::look;
-  return Progress::stage;
+  return begin_stage(Stage::look);
 }
 
 ManyElementsTask::Progress ManyElementsTask::look(Call& call) {
@@ -132,8 +139,7 @@ ManyElementsTask::Progress ManyElementsTask::apply(Call& call, std::int64_t end_
     stage_ = Stage::answer;
     return Progress::ended;
   }
-  stage_ = Stage::store;
-  return Progress::stage;
+  return begin_stage(Stage::store);
 }
 
 ManyElementsTask::Progress ManyElementsTask::store(Call& call) {
@@ -142,7 +148,7 @@ ManyElementsTask::Progress ManyElementsTask::store(Call& call) {
   store::Database db = call.db();
   types::Edit edit(db, call.key(), what_.type);
   if (!draft_.began_with(edit.value())) {
-    const Progress progress = ++tries_ < most_tries ? look_again(edit.value()) : give_up();
+    const Progress progress = meet_others(edit.value());
     call.held.release();
     return progress;
   }
@@ -157,9 +163,120 @@ ManyElementsTask::Progress ManyElementsTask::store(Call& call) {
   return Progress::ended;
 }
 
+// Somebody has written the key, which is locked.
+ManyElementsTask::Progress ManyElementsTask::meet_others(const std::optional<store::Value>& value) {
+  if (what_.type != store::Type::list && ++rounds_ <= most_rounds) {
+    successor_ = draft_.successor(value);
+    if (successor_) return begin_stage(names_.empty() ? Stage::sort_names : Stage::compare);
+  }
+  return ++tries_ < most_tries ? look_again(value) : give_up();
+}
+
+ManyElementsTask::Progress ManyElementsTask::sort_names(std::int64_t end_us) {
+  if (at_ == 0) {
+    const std::size_t count = elements().size() / what_.words;
+    if (!memory_.ask(2 * count * sizeof(Name))) return give_up();
+    names_.reserve(count);
+    at_ = first_;
+  }
+  constexpr std::size_t between_looks = 256;
+  for (; at_ < args_.size(); at_ += what_.words) {
+    if (names_.size() % between_looks == 0 && monotonic_us() >= end_us) return Progress::more;
+    names_.push_back({store::hash_of_text(args_[at_ + what_.name]), at_});
+  }
+  if (!sorting_) sorting_.emplace(names_, std::less<>());
+  if (!sorting_->go_on(end_us)) return Progress::more;
+  sorting_.reset();
+  return begin_stage(Stage::compare);
+}
+
+// Finds out what others have written.
+ManyElementsTask::Progress ManyElementsTask::compare(std::int64_t end_us) {
+  using store::Collection;
+  if (others_ == nullptr) {
+    others_ = types::OthersChanges::between(Collection::of(draft_.before()->handle()), Collection::of(successor_.get()));
+    if (others_ == nullptr) return ++tries_ < most_tries ? begin_stage(Stage::look) : give_up();
+    if (!memory_.ask(others_memory_ = others_->memory())) return give_up();
+  }
+  while (!others_->go_on()) {
+    if (monotonic_us() >= end_us) return Progress::more;
+  }
+  lacks_ = room_for_copies;
+  return begin_stage(Stage::follow);
+}
+
+// Makes the draft what it would be if they had written before.
+ManyElementsTask::Progress ManyElementsTask::follow(Call& call, std::int64_t end_us) {
+  using Result = store::GradualRoom::Result;
+  constexpr std::size_t changes_at_once = 32;
+  const auto& changes = others_->changes();
+  while (at_ < changes.size()) {
+    if (monotonic_us() >= end_us) return Progress::more;
+    const Result made = room_.make(lacks_, end_us, draft_.memory());
+    if (made == Result::more) return Progress::more;
+    store::Room room;
+    if (made == Result::none || !room_.hand_over(room)) return give_up();
+    for (std::size_t some = changes_at_once; some > 0 && at_ < changes.size(); --some) {
+      const store::Stored stored = follow(call, changes[at_]);
+      if (stored) {
+        ++at_;
+      } else if (stored.needs_room() && stored.bytes() + room_for_copies > lacks_) {
+        lacks_ = stored.bytes() + room_for_copies;
+        break;
+      } else {
+        return give_up();
+      }
+    }
+  }
+  others_.reset();
+  memory_.give_back(others_memory_);
+  draft_.succeed(std::move(successor_));
+  return begin_stage(Stage::store);
+}
+
+// Does the same when it is called once more, if it has been refused.
+store::Stored ManyElementsTask::follow(Call& call, const types::OthersChanges::Change& change) {
+  const store::Element element = change.element(what_.type);
+  store::Element::Digits digits;
+  const std::vector<std::string_view> words = words_for(element.hash(), element.text(digits));
+  store::Database db = call.db();
+  const types::Thresholds limits = thresholds(call.engine);
+  BlockHeap& heap = call.engine.keyspace.memory().heap();
+  const auto put = [&](types::Draft& draft, const char* item) { return put_item(db, call.key(), heap, limits, draft, element, item); };
+  if (words.empty()) return put(draft_, change.now);
+  // What it counted for this element counts no more.
+  Call for_element(call, call.row, words, call.keys, {});
+  const std::size_t count = words.size() - first_;
+  types::Draft as_before(call.engine.keyspace.memory(), what_.type);
+  std::uint64_t counted_before = 0;
+  std::uint64_t counted_now = 0;
+  if (change.before != nullptr) {
+    if (const store::Stored stored = put(as_before, change.before); !stored) return stored;
+  }
+  if (const store::Stored stored = what_.apply(for_element, {first_, count, 0, as_before}, counted_before); !stored) return stored;
+  if (const store::Stored stored = put(draft_, change.now); !stored) return stored;
+  if (const store::Stored stored = what_.apply(for_element, {first_, count, 0, draft_}, counted_now); !stored) return stored;
+  counted_ += counted_now - counted_before;
+  return store::Stored::done;
+}
+
+// A request that has but those arguments which concern one element; empty if there are none.
+std::vector<std::string_view> ManyElementsTask::words_for(std::uint64_t hash, std::string_view name) const {
+  std::vector<std::string_view> words;
+  for (auto at = std::ranges::lower_bound(names_, Name{hash, 0}); at != names_.end() && at->hash == hash; ++at) {
+    if (args_[at->at + what_.name] != name) continue;
+    if (words.empty()) words.assign(args_.begin(), args_.begin() + static_cast<std::ptrdiff_t>(first_));
+    const auto first = args_.begin() + static_cast<std::ptrdiff_t>(at->at);
+    words.insert(words.end(), first, first + static_cast<std::ptrdiff_t>(what_.words));
+  }
+  return words;
+}
+
 // The next step will execute the command with its key locked. It is another step because its work is named by the elements.
 ManyElementsTask::Progress ManyElementsTask::give_up() {
   draft_.begin(std::nullopt);
+  others_.reset();
+  successor_ = {};
   named.elements = args_.size() - first_;
   lacks_ = 0;
   stage_ = Stage::whole;

@@ -72,8 +72,8 @@ store::Stored remove_some(Call& call, const ElementSlice& slice, std::uint64_t& 
   return set.remove(ArgumentTexts(call, slice), counted);
 }
 
-constexpr ElementsWrite kAdd{store::Type::set, 1, most_written_at_once, add_all, nullptr, add_some, reply_count};
-constexpr ElementsWrite kRemove{store::Type::set, 1, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
+constexpr ElementsWrite kAdd{store::Type::set, 1, 0, most_written_at_once, add_all, nullptr, add_some, reply_count};
+constexpr ElementsWrite kRemove{store::Type::set, 1, 0, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
 
 Outcome sadd(Call& call) { return write_elements(call, kAdd, 2); }
 Outcome srem(Call& call) { return write_elements(call, kRemove, 2); }

@@ -143,7 +143,7 @@ store::Stored add_some(Call& call, const ElementSlice& slice, std::uint64_t& cou
   return stored;
 }
 
-constexpr ElementsWrite kAdd{store::Type::zset, 2, most_written_at_once, add_all, check_scores, add_some, reply_count};
+constexpr ElementsWrite kAdd{store::Type::zset, 2, 1, most_written_at_once, add_all, check_scores, add_some, reply_count};
 
 Outcome zadd(Call& call) {
   const AddOptions options = take_add_options(call.args);
@@ -173,7 +173,7 @@ store::Stored remove_some(Call& call, const ElementSlice& slice, std::uint64_t& 
   return types::remove(edit, call.args.subspan(slice.first, slice.count), counted);
 }
 
-constexpr ElementsWrite kRemove{store::Type::zset, 1, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
+constexpr ElementsWrite kRemove{store::Type::zset, 1, 0, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
 
 Outcome zrem(Call& call) { return write_elements(call, kRemove, 2); }
 

@@ -43,6 +43,11 @@ bool Draft::began_with(const std::optional<Value>& value) const {
   return value->text == before_.bytes;
 }
 
+OwnedHandle Draft::successor(const std::optional<Value>& value) const {
+  const bool alike = value && value->handle() && before_.tree && store::form_of(value->kind) == before_.form;
+  return alike ? Collection::of(value->handle()).pin(memory_.leftovers()) : OwnedHandle();
+}
+
 bool Draft::has_grown() const {
   const auto bytes_of = [](const State& state) { return state.tree ? state.tree.get().memory() : state.bytes.size(); };
   return bytes_of(now_) > bytes_of(before_);

@@ -4,22 +4,28 @@
 // To find and change an element of a large collection takes a microsecond or more, so a hundred thousand of them would keep the shard of
 // their key locked for a tenth of a second. A task changes a copy instead, a few elements at a time and with nothing locked
 // (types/draft.hpp), and then puts the copy in the place of the collection, if nobody has written that meanwhile. So the command is executed
-// at one moment, as each is. If somebody has written, the task begins again. After a few tries in vain, and if there is no memory for a
-// copy, it does with its key locked what few elements would do.
+// at one moment, as each is. If somebody has written, the task finds out which elements those were (types/others_changes.hpp), makes them
+// in its copy what they are now, and executes the command for those of them that it names once more. That takes much less time than before,
+// and fewer are written meanwhile, so it comes to an end. If a whole range has been written, or it is a list, the task begins again.
+// After a few tries in vain, and if there is no memory for a copy, it does with its key locked what few elements would do.
 //
 // Inside EXEC and scripts, which have locked their keys, all is done at once.
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "pinfold/command/call.hpp"
+#include "pinfold/command/gradual_sort.hpp"
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/store/gradual_room.hpp"
 #include "pinfold/types/draft.hpp"
+#include "pinfold/types/others_changes.hpp"
 
 namespace pinfold::command {
 
@@ -38,6 +44,7 @@ struct ElementSlice {
 struct ElementsWrite {
   store::Type type;
   std::size_t words;    // arguments that make up an element: 2 for a field and its value
+  std::size_t name;     // which of these is the field or member
   std::size_t at_once;  // so many elements are written at once with their key locked
   /// Executes the command at once.
   Outcome (*whole)(Call& call);
@@ -70,16 +77,32 @@ class ManyElementsTask : public Task {
   std::optional<store::Value> before() const { return draft_.before(); }
 
  private:
-  enum class Stage : std::uint8_t { check, look, apply, store, answer, whole };
+  struct Name {
+    std::uint64_t hash;
+    std::size_t at;  // the first argument of the element
+    auto operator<=>(const Name&) const = default;
+  };
+  enum class Stage : std::uint8_t { check, look, apply, store, sort_names, compare, follow, answer, whole };
   // `stage`: the next stage begins. `ended`: the reply is complete, but for stage answer.
   enum class Progress : std::uint8_t { more, stage, ended };
 
   Progress go_on(Call& call, std::int64_t end_us);
+  Progress begin_stage(Stage stage) {
+    stage_ = stage;
+    at_ = 0;
+    return Progress::stage;
+  }
   Progress check(Call& call, std::int64_t end_us);
   Progress look(Call& call);
   Progress look_again(const std::optional<store::Value>& value);
   Progress apply(Call& call, std::int64_t end_us);
   Progress store(Call& call);
+  Progress meet_others(const std::optional<store::Value>& value);
+  Progress sort_names(std::int64_t end_us);
+  Progress compare(std::int64_t end_us);
+  Progress follow(Call& call, std::int64_t end_us);
+  store::Stored follow(Call& call, const types::OthersChanges::Change& change);
+  std::vector<std::string_view> words_for(std::uint64_t hash, std::string_view name) const;
   Progress run_whole(Call& call, std::int64_t end_us);
   Progress give_up();
   std::size_t slice_at(std::size_t at) const;
@@ -90,12 +113,19 @@ class ManyElementsTask : public Task {
   std::optional<Queued> request_;
   std::vector<std::string_view> args_;  // of request_
   Stage stage_ = Stage::check;
-  std::size_t at_ = 0;  // the next argument of this stage
+  std::size_t at_ = 0;  // the next argument, or what this stage goes through
   types::Draft draft_;
   store::GradualRoom room_;
   std::uint64_t lacks_ = 0;  // bytes of room that the next slice, or the whole command, has asked for
   std::uint64_t counted_ = 0;
   unsigned tries_ = 0;
+  // What others have written.
+  unsigned rounds_ = 0;
+  store::OwnedHandle successor_;  // the collection after their writes
+  std::unique_ptr<types::OthersChanges> others_;
+  std::uint64_t others_memory_ = 0;
+  std::vector<Name> names_;  // of the request, in order
+  std::optional<GradualSort<Name, std::less<>>> sorting_;
 };
 
 }  // namespace pinfold::command

@@ -35,6 +35,7 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "pinfold/base/block_heap.hpp"
 #include "pinfold/base/work.hpp"
@@ -218,6 +219,16 @@ class Tree {
     }
     return false;
   }
+
+  /// Items that lie one behind the other.
+  struct Leaf {
+    const char* first = nullptr;
+    std::uint32_t count = 0;
+  };
+  /// Finds the leaves that this tree does not share with another one of its kind, and those of the other that this one does not share: what
+  /// writes have changed since one was the other. Returns false if either are more than `most`. O(nodes that are not shared, and their
+  /// children).
+  bool unshared_leaves(const Tree& other, std::size_t most, std::vector<Leaf>& mine, std::vector<Leaf>& others) const;
 
   // --- changes ---
 

@@ -41,6 +41,14 @@ class Draft {
   /// Whether it is larger than the collection with which it began.
   bool has_grown() const;
 
+  store::Type type() const { return type_; }
+
+  /// A reference to the large collection that is under the key now, with the form of the one that the draft began with; empty if it cannot
+  /// be compared with that. To be called with the shard locked. O(1).
+  store::OwnedHandle successor(const std::optional<store::Value>& value) const;
+  /// From now on the draft counts as one that began with this, because it has all changes that have led to it.
+  void succeed(store::OwnedHandle now) { before_.tree = std::move(now); }
+
   // What Edit does with it, in place of what it does with an entry.
 
   void remove();
