@@ -17,6 +17,7 @@ namespace {
 constexpr unsigned most_tries = 4;
 constexpr unsigned most_rounds = 64;
 constexpr std::size_t elements_at_once = 128;
+constexpr unsigned slices_between_looks = 16;
 // What is free before a slice is applied: for copies of the leaves and nodes that it changes, which its elements do not ask for.
 constexpr std::uint64_t room_for_copies = 256 * 1024;
 
@@ -107,32 +108,33 @@ ManyElementsTask::Progress ManyElementsTask::look(Call& call) {
 ManyElementsTask::Progress ManyElementsTask::look_again(const std::optional<store::Value>& value) {
   if (!draft_.begin(value)) return give_up();
   counted_ = 0;
-  at_ = first_;
+  applied_ = first_;
   lacks_ = room_for_copies;
-  stage_ = Stage::apply;
-  return Progress::stage;
+  return begin_stage(Stage::apply);
 }
 
 ManyElementsTask::Progress ManyElementsTask::apply(Call& call, std::int64_t end_us) {
   using Result = store::GradualRoom::Result;
-  while (at_ < args_.size()) {
+  while (applied_ < args_.size()) {
     if (monotonic_us() >= end_us) return Progress::more;
     const Result made = room_.make(lacks_, end_us, draft_.memory());
     if (made == Result::more) return Progress::more;
     store::Room room;
     if (made == Result::none || !room_.hand_over(room)) return give_up();
-    const std::size_t count = slice_at(at_);
-    const ElementSlice slice{.first = at_, .count = count, .announced = at_ == first_ ? args_.size() - first_ : 0, .draft = draft_};
+    const std::size_t count = slice_at(applied_);
+    const std::size_t announced = applied_ == first_ ? args_.size() - first_ : 0;
     std::uint64_t counted = 0;
-    const store::Stored stored = what_.apply(call, slice, counted);
-    if (stored) {
-      counted_ += counted;
-      at_ += count;
-      lacks_ = room_for_copies;
-    } else if (stored.needs_room() && stored.bytes() + room_for_copies > lacks_) {
-      lacks_ = stored.bytes() + room_for_copies;
-    } else {
-      return give_up();
+    const store::Stored stored = what_.apply(call, {applied_, count, announced, draft_}, counted);
+    if (!stored) {
+      if (!may_ask_for(stored)) return give_up();
+      continue;
+    }
+    counted_ += counted;
+    applied_ += count;
+    lacks_ = room_for_copies;
+    // The less others have written, the shorter it takes to follow them.
+    if (++slices_ % slices_between_looks == 0 && applied_ < args_.size()) {
+      if (const Progress progress = look_for_others(call); progress != Progress::stage || stage_ != Stage::apply) return progress;
     }
   }
   if (!draft_.changed()) {  // so it has been executed when the value was looked up
@@ -140,6 +142,23 @@ ManyElementsTask::Progress ManyElementsTask::apply(Call& call, std::int64_t end_
     return Progress::ended;
   }
   return begin_stage(Stage::store);
+}
+
+// Whether the room for which a slice has asked may be made. It may not if that has been done already.
+bool ManyElementsTask::may_ask_for(store::Stored refused) {
+  if (!refused.needs_room() || refused.bytes() + room_for_copies <= lacks_) return false;
+  lacks_ = refused.bytes() + room_for_copies;
+  return true;
+}
+
+ManyElementsTask::Progress ManyElementsTask::look_for_others(Call& call) {
+  call.held.acquire(call.key());
+  call.read_clock();
+  store::Database db = call.db();
+  const auto value = types::find_collection(db, call.key(), what_.type, store::Access::none());
+  const Progress progress = draft_.began_with(value) ? Progress::stage : meet_others(value);
+  call.held.release();
+  return progress;
 }
 
 ManyElementsTask::Progress ManyElementsTask::store(Call& call) {
@@ -165,7 +184,8 @@ ManyElementsTask::Progress ManyElementsTask::store(Call& call) {
 
 // Somebody has written the key, which is locked.
 ManyElementsTask::Progress ManyElementsTask::meet_others(const std::optional<store::Value>& value) {
-  if (what_.type != store::Type::list && ++rounds_ <= most_rounds) {
+  if (applied_ == args_.size()) ++rounds_;
+  if (what_.type != store::Type::list && rounds_ <= most_rounds) {
     successor_ = draft_.successor(value);
     if (successor_) return begin_stage(names_.empty() ? Stage::sort_names : Stage::compare);
   }
@@ -218,20 +238,18 @@ ManyElementsTask::Progress ManyElementsTask::follow(Call& call, std::int64_t end
     if (made == Result::none || !room_.hand_over(room)) return give_up();
     for (std::size_t some = changes_at_once; some > 0 && at_ < changes.size(); --some) {
       const store::Stored stored = follow(call, changes[at_]);
-      if (stored) {
-        ++at_;
-      } else if (stored.needs_room() && stored.bytes() + room_for_copies > lacks_) {
-        lacks_ = stored.bytes() + room_for_copies;
+      if (!stored) {
+        if (!may_ask_for(stored)) return give_up();
         break;
-      } else {
-        return give_up();
       }
+      ++at_;
     }
   }
   others_.reset();
   memory_.give_back(others_memory_);
   draft_.succeed(std::move(successor_));
-  return begin_stage(Stage::store);
+  lacks_ = room_for_copies;
+  return begin_stage(applied_ < args_.size() ? Stage::apply : Stage::store);
 }
 
 // Does the same when it is called once more, if it has been refused.
@@ -260,11 +278,11 @@ store::Stored ManyElementsTask::follow(Call& call, const types::OthersChanges::C
   return store::Stored::done;
 }
 
-// A request that has but those arguments which concern one element; empty if there are none.
+// A request that has but those arguments which concern one element, as far as they have been applied; empty if there are none.
 std::vector<std::string_view> ManyElementsTask::words_for(std::uint64_t hash, std::string_view name) const {
   std::vector<std::string_view> words;
   for (auto at = std::ranges::lower_bound(names_, Name{hash, 0}); at != names_.end() && at->hash == hash; ++at) {
-    if (args_[at->at + what_.name] != name) continue;
+    if (at->at >= applied_ || args_[at->at + what_.name] != name) continue;
     if (words.empty()) words.assign(args_.begin(), args_.begin() + static_cast<std::ptrdiff_t>(first_));
     const auto first = args_.begin() + static_cast<std::ptrdiff_t>(at->at);
     words.insert(words.end(), first, first + static_cast<std::ptrdiff_t>(what_.words));

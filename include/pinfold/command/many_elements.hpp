@@ -97,6 +97,8 @@ class ManyElementsTask : public Task {
   Progress look_again(const std::optional<store::Value>& value);
   Progress apply(Call& call, std::int64_t end_us);
   Progress store(Call& call);
+  bool may_ask_for(store::Stored refused);
+  Progress look_for_others(Call& call);
   Progress meet_others(const std::optional<store::Value>& value);
   Progress sort_names(std::int64_t end_us);
   Progress compare(std::int64_t end_us);
@@ -115,12 +117,14 @@ class ManyElementsTask : public Task {
   Stage stage_ = Stage::check;
   std::size_t at_ = 0;  // the next argument, or what this stage goes through
   types::Draft draft_;
+  std::size_t applied_ = 0;  // the next argument to be applied to it
+  unsigned slices_ = 0;      // that have been applied
   store::GradualRoom room_;
   std::uint64_t lacks_ = 0;  // bytes of room that the next slice, or the whole command, has asked for
   std::uint64_t counted_ = 0;
   unsigned tries_ = 0;
   // What others have written.
-  unsigned rounds_ = 0;
+  unsigned rounds_ = 0;           // how often they have written since all was applied
   store::OwnedHandle successor_;  // the collection after their writes
   std::unique_ptr<types::OthersChanges> others_;
   std::uint64_t others_memory_ = 0;
