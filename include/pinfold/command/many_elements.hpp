@@ -3,11 +3,13 @@
 //
 // To find and change an element of a large collection takes a microsecond or more, so a hundred thousand of them would keep the shard of
 // their key locked for a tenth of a second. A task changes a copy instead, a few elements at a time and with nothing locked
-// (types/draft.hpp), and then puts the copy in the place of the collection, if nobody has written that meanwhile. So the command is executed
-// at one moment, as each is. If somebody has written, the task finds out which elements those were (types/others_changes.hpp), makes them
-// in its copy what they are now, and executes the command for those of them that it names once more. That takes much less time than before,
-// and fewer are written meanwhile, so it comes to an end. If a whole range has been written, or it is a list, the task begins again.
-// After a few tries in vain, and if there is no memory for a copy, it does with its key locked what few elements would do.
+// (types/draft.hpp). Then it puts the copy in the place of the collection, if nobody has written that meanwhile. So the command is executed
+// at one moment, as each is.
+//
+// If somebody has written, the task finds out which elements (types/others_changes.hpp), makes them in its copy what they are now, and
+// executes the command once more for those of them that it names. That takes much less time than before, and fewer are written meanwhile,
+// so it comes to an end. If a whole range has been written, or it is a list, the task begins again. After a few tries in vain, and if there
+// is no memory for a copy, it does all with the key locked, as if there were few elements.
 //
 // Inside EXEC and scripts, which have locked their keys, all is done at once.
 
@@ -40,7 +42,7 @@ struct ElementSlice {
   types::Draft& draft;
 };
 
-/// A command that writes elements of the collection under its first argument.
+/// A command that writes elements of the collection under its first argument. What it does with an element must not depend on others.
 struct ElementsWrite {
   store::Type type;
   std::size_t words;    // arguments that make up an element: 2 for a field and its value
@@ -50,8 +52,8 @@ struct ElementsWrite {
   Outcome (*whole)(Call& call);
   /// Whether `count` arguments from `first` on are what they should be. If not, it has replied the error. Null: they always are.
   bool (*check)(Call& call, std::size_t first, std::size_t count);
-  /// Changes the draft, and sets `counted` to what the command counts of these elements, if it is not refused. The call has the arguments and the key. Nothing is locked. If it is
-  /// refused with Stored::needs_room, nothing has been done; after another refusal the draft is dropped.
+  /// Changes the draft, and sets `counted` to what the command counts of these elements. The call has the arguments and the key. Nothing is
+  /// locked. If it is refused with Stored::needs_room, nothing has been done; after another refusal the draft is dropped.
   store::Stored (*apply)(Call& call, const ElementSlice& slice, std::uint64_t& counted);
   /// Replies what was counted.
   Outcome (*reply)(Call& call, std::uint64_t counted);

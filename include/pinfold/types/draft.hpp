@@ -3,8 +3,10 @@
 //
 // A draft begins with what is under a key at one moment. A packed collection is copied. Of a large one it has a clone, which shares all
 // nodes with the original, and a reference to the original itself. While there is that reference nobody changes the original where it
-// lies: a write finds that it is not unique and puts a clone in its place (Collection::unique). So the address of a collection tells whether
-// it has been written since. Edit works with a draft as with a key, and Edit::put() stores the draft if nobody has written meanwhile.
+// lies: a write finds that it is not unique and puts a clone in its place (Collection::unique). So the address of a collection tells
+// whether it has been written since.
+//
+// Edit works with a draft as with a key. Edit::put() stores the draft, if its caller has found that nobody has written meanwhile.
 
 #include <cstdint>
 #include <optional>
