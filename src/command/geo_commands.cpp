@@ -18,6 +18,7 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
+#include "pinfold/command/many_elements.hpp"
 #include "pinfold/command/sorted_set_family.hpp"
 #include "pinfold/command/sorted_set_store.hpp"
 #include "pinfold/command/thresholds.hpp"
@@ -81,38 +82,88 @@ resp::Written reply_distance(resp::Reply& reply, double distance) {
   return reply.bulk({text, static_cast<std::size_t>(write_distance(text, distance) - text)});
 }
 
-Outcome geoadd(Call& call) {
+struct GeoAddOptions {
   types::AddRules rules;
   bool count_changed = false;
-  Cursor options(call.args, 2);
+  std::size_t first = 2;  // the argument behind the options
+
+  std::uint64_t count_of(const types::Added& added) const { return added.added + (count_changed ? added.changed : 0); }
+};
+
+GeoAddOptions take_add_options(Args args) {
+  GeoAddOptions taken;
+  Cursor options(args, 2);
   for (;;) {
     if (options.take("NX")) {
-      rules.only_new = true;
+      taken.rules.only_new = true;
     } else if (options.take("XX")) {
-      rules.only_existing = true;
+      taken.rules.only_existing = true;
     } else if (options.take("CH")) {
-      count_changed = true;
+      taken.count_changed = true;
     } else {
       break;
     }
   }
-  constexpr std::size_t words = 3;  // longitude, latitude, member
-  if (options.left() == 0 || options.left() % words != 0 || (rules.only_new && rules.only_existing)) return call.syntax_error();
-  std::vector<types::Addition> additions(options.left() / words);
+  taken.first = options.position();
+  return taken;
+}
+
+constexpr std::size_t words_of_addition = 3;  // longitude, latitude, member
+
+// Nothing: the error was replied.
+std::optional<std::vector<types::Addition>> read_additions(Call& call, std::size_t first, std::size_t count) {
+  std::vector<types::Addition> additions(count / words_of_addition);
   for (types::Addition& addition : additions) {
-    const std::string_view longitude = options.take();
-    const auto place = read_coordinates(call, longitude, options.take());
-    if (!place) return Outcome::done;
+    const auto place = read_coordinates(call, call.args[first], call.args[first + 1]);
+    if (!place) return std::nullopt;
     addition.score = static_cast<double>(types::geohash(*place));
-    if (call.large != nullptr) addition.block = call.take_blob(options.position());
-    addition.member = options.take();
+    addition.member = call.args[first + 2];
+    if (call.large != nullptr) addition.block = call.take_blob(first + 2);
+    first += words_of_addition;
   }
+  return additions;
+}
+
+Outcome reply_count(Call& call, std::uint64_t count) { return call.reply.integer(static_cast<std::int64_t>(count)); }
+
+Outcome add_all(Call& call) {
+  const GeoAddOptions options = take_add_options(call.args);
+  auto additions = read_additions(call, options.first, call.args.size() - options.first);
+  if (!additions) return Outcome::done;
   store::Database db = call.db();
   types::Edit edit(db, call.key(), store::Type::zset);
   types::Added added;
-  const store::Stored stored = types::add(edit, call.engine.keyspace.memory().heap(), thresholds(call.engine), additions, rules, added);
-  if (!stored) return call.refused(stored);
-  return call.reply.integer(static_cast<std::int64_t>(added.added + (count_changed ? added.changed : 0)));
+  const store::Stored stored =
+      types::add(edit, call.engine.keyspace.memory().heap(), thresholds(call.engine), *additions, options.rules, added);
+  return stored ? reply_count(call, options.count_of(added)) : call.refused(stored);
+}
+
+bool check_places(Call& call, std::size_t first, std::size_t count) {
+  for (std::size_t at = first; at < first + count; at += words_of_addition) {
+    if (!read_coordinates(call, call.args[at], call.args[at + 1])) return false;
+  }
+  return true;
+}
+
+store::Stored add_some(Call& call, const ElementSlice& slice, std::uint64_t& counted) {
+  const GeoAddOptions options = take_add_options(call.args);
+  auto additions = read_additions(call, slice.first, slice.count);
+  store::Database db = call.db();
+  types::Edit edit(db, call.key(), store::Type::zset, &slice.draft);
+  types::Added added;
+  const store::Stored stored =
+      types::add(edit, call.engine.keyspace.memory().heap(), thresholds(call.engine), *additions, options.rules, added);
+  counted = options.count_of(added);
+  return stored;
+}
+
+constexpr ElementsWrite kAdd{store::Type::zset, words_of_addition, 2, most_written_at_once, add_all, check_places, add_some, reply_count};
+
+Outcome geoadd(Call& call) {
+  const GeoAddOptions options = take_add_options(call.args);
+  const std::size_t words = call.args.size() - options.first;
+  if (words == 0 || words % words_of_addition != 0 || (options.rules.only_new && options.rules.only_existing)) return call.syntax_error();
+  return write_elements(call, kAdd, options.first);
 }
 
 Outcome geodist(Call& call) {
@@ -126,34 +177,25 @@ Outcome geodist(Call& call) {
   return reply_distance(call.reply, types::distance(types::place_of_score(*first), types::place_of_score(*second)) / *unit);
 }
 
-Outcome geohash(Call& call) {
-  const types::SortedSet set = read_sorted_set(call, call.key());
-  const Args members = call.args.subspan(2);
-  call.reply.array(members.size());
-  for (const std::string_view member : members) {
-    if (const auto score = set.score(member)) {
-      const std::array<char, 11> text = types::geohash_text(types::place_of_score(*score));
-      call.reply.bulk({text.data(), text.size()});
-    } else {
-      call.reply.null();
-    }
+void write_geohash(resp::Reply& reply, std::optional<double> score) {
+  if (!score) {
+    reply.null();
+    return;
   }
-  return Outcome::done;
+  const std::array<char, 11> text = types::geohash_text(types::place_of_score(*score));
+  reply.bulk({text.data(), text.size()});
 }
 
-Outcome geopos(Call& call) {
-  const types::SortedSet set = read_sorted_set(call, call.key());
-  const Args members = call.args.subspan(2);
-  call.reply.array(members.size());
-  for (const std::string_view member : members) {
-    if (const auto score = set.score(member)) {
-      reply_place(call.reply, types::place_of_score(*score));
-    } else {
-      call.reply.null_array();
-    }
+void write_place(resp::Reply& reply, std::optional<double> score) {
+  if (score) {
+    reply_place(reply, types::place_of_score(*score));
+  } else {
+    reply.null_array();
   }
-  return Outcome::done;
 }
+
+Outcome geohash(Call& call) { return reply_scores(call, write_geohash); }
+Outcome geopos(Call& call) { return reply_scores(call, write_place); }
 
 // --- searching ---
 

@@ -19,6 +19,7 @@
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/many_arguments.hpp"
+#include "pinfold/command/many_elements.hpp"
 #include "pinfold/command/random_items.hpp"
 #include "pinfold/command/thresholds.hpp"
 #include "pinfold/types/hash.hpp"
@@ -43,28 +44,31 @@ BlockHeap& heap_of(Call& call) { return call.engine.keyspace.memory().heap(); }
 
 resp::Written refuse_arity(Call& call) { return call.reply.error(wrong_arity(call.row)); }
 
-// Stores the pairs from the third word on. Returns what the command replies if that is an error.
-std::optional<Outcome> set_pairs(Call& call, std::uint64_t& added) {
-  if (call.args.size() % 2 != 0) return refuse_arity(call);
+Outcome reply_count(Call& call, std::uint64_t count) { return call.reply.integer(static_cast<std::int64_t>(count)); }
+Outcome reply_ok(Call& call, std::uint64_t /*count*/) { return call.reply.ok(); }
+
+template <Outcome (*reply)(Call&, std::uint64_t)>
+Outcome set_all(Call& call) {
   store::Database db = call.db();
   const types::Thresholds limits = thresholds(call.engine);
   types::HashEdit hash(db, call.key(), heap_of(call), limits);
+  std::uint64_t added = 0;
   const store::Stored stored = hash.set(ArgumentTexts(call, 2), added);
-  if (!stored) return call.refused(stored);
-  return std::nullopt;
+  return stored ? reply(call, added) : call.refused(stored);
 }
 
-Outcome hset(Call& call) {
-  std::uint64_t added = 0;
-  if (const auto refused = set_pairs(call, added)) return *refused;
-  return call.reply.integer(static_cast<std::int64_t>(added));
+store::Stored set_some(Call& call, const ElementSlice& slice, std::uint64_t& counted) {
+  store::Database db = call.db();
+  const types::Thresholds limits = thresholds(call.engine);
+  types::HashEdit hash(db, call.key(), heap_of(call), limits, &slice.draft);
+  return hash.set(ArgumentTexts(call, slice), counted);
 }
 
-Outcome hmset(Call& call) {
-  std::uint64_t added = 0;
-  if (const auto refused = set_pairs(call, added)) return *refused;
-  return call.reply.ok();
-}
+constexpr ElementsWrite kSet{store::Type::hash, 2, 0, most_written_at_once, set_all<reply_count>, nullptr, set_some, reply_count};
+constexpr ElementsWrite kSetMany{store::Type::hash, 2, 0, most_written_at_once, set_all<reply_ok>, nullptr, set_some, reply_ok};
+
+Outcome hset(Call& call) { return call.args.size() % 2 != 0 ? refuse_arity(call) : write_elements(call, kSet, 2); }
+Outcome hmset(Call& call) { return call.args.size() % 2 != 0 ? refuse_arity(call) : write_elements(call, kSetMany, 2); }
 
 Outcome hsetnx(Call& call) {
   store::Database db = call.db();
@@ -76,14 +80,25 @@ Outcome hsetnx(Call& call) {
   return stored ? call.reply.integer(1) : call.refused(stored);
 }
 
-Outcome hdel(Call& call) {
+Outcome remove_all(Call& call) {
   store::Database db = call.db();
   const types::Thresholds limits = thresholds(call.engine);
   types::HashEdit hash(db, call.key(), heap_of(call), limits);
   std::uint64_t removed = 0;
   const store::Stored stored = hash.remove(ArgumentTexts(call, 2), removed);
-  return stored ? call.reply.integer(static_cast<std::int64_t>(removed)) : call.refused(stored);
+  return stored ? reply_count(call, removed) : call.refused(stored);
 }
+
+store::Stored remove_some(Call& call, const ElementSlice& slice, std::uint64_t& counted) {
+  store::Database db = call.db();
+  const types::Thresholds limits = thresholds(call.engine);
+  types::HashEdit hash(db, call.key(), heap_of(call), limits, &slice.draft);
+  return hash.remove(ArgumentTexts(call, slice), counted);
+}
+
+constexpr ElementsWrite kRemove{store::Type::hash, 1, 0, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
+
+Outcome hdel(Call& call) { return write_elements(call, kRemove, 2); }
 
 // Stores a number's text as the value of the field that is the third word.
 store::Stored set_number(Call& call, types::HashEdit& hash, std::string_view text) {
@@ -191,9 +206,9 @@ bool are_few(const Call& call, const Hash& hash, std::uint64_t fields) {
 Outcome hmget(Call& call) {
   const auto hash = find_hash(call);
   const std::size_t fields = call.args.size() - 2;
-  if (hash && !are_few(call, *hash, fields)) {
+  if (hash && (!are_few(call, *hash, fields) || (fields > most_locked_items && !call.in_transaction))) {
     if (refuse_many_inside_exec(call, fields)) return Outcome::done;
-    return call.begin(std::make_unique<ManyFieldsTask>(call, *hash));
+    return ManyArgumentsTask::begin(call, std::make_unique<ManyFieldsTask>(call, *hash));
   }
   call.reply.array(fields);
   for (const std::string_view field : call.args.subspan(2)) {
@@ -278,27 +293,63 @@ Outcome hrandfield(Call& call) {
 
 // --- reading and removing ---
 
-Outcome hgetdel(Call& call) {
-  constexpr std::size_t first = 4;
-  if (!iequals(call.args[2], "FIELDS")) return call.reply.error("ERR Mandatory argument FIELDS is missing or not at the right position");
-  const auto count = parse_i64(call.args[3]);
-  if (!count || *count < 1) return call.reply.error("ERR Number of fields must be a positive integer");
-  if (static_cast<std::uint64_t>(*count) != call.args.size() - first) {
-    return call.reply.error("ERR The `numfields` parameter must match the number of arguments");
-  }
+constexpr std::size_t first_taken = 4;  // of the arguments of HGETDEL
+
+Outcome take_all(Call& call) {
   store::Database db = call.db();
   const types::Thresholds limits = thresholds(call.engine);
   types::HashEdit hash(db, call.key(), heap_of(call), limits);
   const std::size_t mark = call.reply.output().mark();
-  call.reply.array(static_cast<std::size_t>(*count));
-  for (const std::string_view field : call.args.subspan(first)) {
+  call.reply.array(call.args.size() - first_taken);
+  for (const std::string_view field : call.args.subspan(first_taken)) {
     reply_value(call.reply, hash.exists() ? hash.find(PackedElement(field)) : nullptr);
   }
   std::uint64_t removed = 0;
-  const store::Stored stored = hash.remove(ArgumentTexts(call, first), removed);
+  const store::Stored stored = hash.remove(ArgumentTexts(call, first_taken), removed);
   if (stored) return Outcome::done;
   call.reply.output().truncate(mark);
   return call.refused(stored);
+}
+
+constexpr ElementsWrite kTake{store::Type::hash, 1, 0, most_written_at_once, take_all, nullptr, remove_some, nullptr};
+
+// HGETDEL of many fields, or long values: removes the fields, and then replies the values from the hash as it was before.
+class TakeFieldsTask final : public ManyElementsTask {
+ public:
+  explicit TakeFieldsTask(Call& call) : ManyElementsTask(call, kTake, first_taken) {}
+
+ private:
+  Outcome answer(Call& call) override {
+    const Args fields = elements();
+    const auto value = before();
+    const std::int64_t end = monotonic_us() + step_us;
+    if (!std::exchange(replying, true)) call.reply.array(fields.size());
+    const std::size_t full = call.reply.output().size() + reply_piece;
+    constexpr std::size_t between_looks = 64;
+    while (answered_ < fields.size() && call.reply.output().size() < full) {
+      reply_value(call.reply, value ? Hash(*value).find(PackedElement(fields[answered_])) : nullptr);
+      if (++answered_ % between_looks == 0 && monotonic_us() >= end) break;
+    }
+    return answered_ < fields.size() ? Outcome::waits : Outcome::done;
+  }
+
+  std::size_t answered_ = 0;
+};
+
+Outcome hgetdel(Call& call) {
+  if (!iequals(call.args[2], "FIELDS")) return call.reply.error("ERR Mandatory argument FIELDS is missing or not at the right position");
+  const auto count = parse_i64(call.args[3]);
+  if (!count || *count < 1) return call.reply.error("ERR Number of fields must be a positive integer");
+  const std::size_t fields = call.args.size() - first_taken;
+  if (static_cast<std::uint64_t>(*count) != fields) {
+    return call.reply.error("ERR The `numfields` parameter must match the number of arguments");
+  }
+  store::Database db = call.db();
+  const auto value = types::find_collection(db, call.key(), store::Type::hash, store::Access::none());
+  const bool are_short = !value || are_few(call, Hash(*value), fields);
+  if (are_short && (call.in_transaction || fields <= most_written_at_once)) return take_all(call);
+  if (refuse_many_inside_exec(call, fields)) return Outcome::done;
+  return ManyElementsTask::begin(call, std::make_unique<TakeFieldsTask>(call));
 }
 
 constexpr std::uint32_t kGrow = kWrite | kDenyOom;
@@ -335,7 +386,7 @@ constexpr Row kRows[] = {
      .summary = "Reads all fields of a hash and their values, as they are at one moment.",
      .syntax = "key"},
     {.name = "hgetdel", .handler = hgetdel, .arity = -5,
-     .flags = kWrite | kFast, .categories = kHash,
+     .flags = kWrite | kFast | kBeyondNamed, .categories = kHash,
      .keys = {KeySpec::one(KeyUse::take)},
      .events = {.written = Event::hdel},
      .group = "hash", .since = "8.0.0",

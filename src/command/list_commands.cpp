@@ -9,6 +9,7 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/list_family.hpp"
+#include "pinfold/command/many_elements.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -21,21 +22,46 @@ using types::ListEdit;
 
 // --- pushing and popping ---
 
-Outcome push(Call& call, End end, bool only_to_list) {
+constexpr std::size_t first_pushed = 2;  // of the arguments
+
+Outcome reply_size(Call& call, std::uint64_t size) { return call.reply.integer(static_cast<std::int64_t>(size)); }
+
+template <End end, bool only_to_list>
+Outcome push_all(Call& call) {
   store::Database db = call.db();
   ListEdit list = edit_list(call, db, call.key());
   if (only_to_list && !list.exists()) return call.reply.integer(0);
-  constexpr std::size_t first = 2;
-  const Args texts = call.args.subspan(first);
+  const Args texts = call.args.subspan(first_pushed);
   const std::uint64_t size = list.size() + texts.size();
-  const Stored stored = list.push(end, texts, [&](std::size_t index) { return call.take_blob(first + index); });
-  return stored ? call.reply.integer(static_cast<std::int64_t>(size)) : call.refused(stored);
+  const Stored stored = list.push(end, texts, [&](std::size_t index) { return call.take_blob(first_pushed + index); });
+  return stored ? reply_size(call, size) : call.refused(stored);
 }
 
-Outcome lpush(Call& call) { return push(call, End::left, false); }
-Outcome rpush(Call& call) { return push(call, End::right, false); }
-Outcome lpushx(Call& call) { return push(call, End::left, true); }
-Outcome rpushx(Call& call) { return push(call, End::right, true); }
+// Counts the elements that were there as well.
+template <End end, bool only_to_list>
+Stored push_some(Call& call, const ElementSlice& slice, std::uint64_t& counted) {
+  store::Database db = call.db();
+  ListEdit list = edit_list(call, db, call.key(), &slice.draft);
+  if (only_to_list && !list.exists()) return Stored::done;
+  counted = slice.count + (slice.announced != 0 ? list.size() : 0);
+  return list.push(end, call.args.subspan(slice.first, slice.count),
+                   [&](std::size_t index) { return call.take_blob(slice.first + index); });
+}
+
+// An end is found in no time.
+constexpr std::size_t most_pushed_at_once = 8 * most_written_at_once;
+
+template <End end, bool only_to_list>
+Outcome push(Call& call) {
+  static constexpr ElementsWrite kPush{
+      store::Type::list, 1, 0, most_pushed_at_once, push_all<end, only_to_list>, nullptr, push_some<end, only_to_list>, reply_size};
+  return write_elements(call, kPush, first_pushed);
+}
+
+constexpr auto lpush = push<End::left, false>;
+constexpr auto rpush = push<End::right, false>;
+constexpr auto lpushx = push<End::left, true>;
+constexpr auto rpushx = push<End::right, true>;
 
 Outcome pop(Call& call, End end) {
   const bool several = call.args.size() > 2;

@@ -64,8 +64,8 @@ class KeptElement {
 
 }  // namespace
 
-ListEdit edit_list(Call& call, store::Database& db, const store::Key& key) {
-  return {db, key, call.engine.keyspace.memory(), thresholds(call.engine)};
+ListEdit edit_list(Call& call, store::Database& db, const store::Key& key, types::Draft* draft) {
+  return {db, key, call.engine.keyspace.memory(), thresholds(call.engine), draft};
 }
 
 std::optional<End> parse_end(std::string_view word) {

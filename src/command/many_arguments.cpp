@@ -1,18 +1,34 @@
 #include "pinfold/command/many_arguments.hpp"
 
+#include <numeric>
 #include <utility>
 
 #include "pinfold/base/clock.hpp"
 
 namespace pinfold::command {
 
+namespace {
+Args arguments_of(const Call& call) { return call.args.subspan(2); }
+
+std::size_t bytes_of(Args arguments) {
+  return std::accumulate(arguments.begin(), arguments.end(), std::size_t{0},
+                         [](std::size_t sum, std::string_view argument) { return sum + argument.size(); });
+}
+}  // namespace
+
 ManyArgumentsTask::ManyArgumentsTask(Call& call, std::size_t more) : memory_(call.engine, call.session.shared) {
-  const Args arguments = call.args.subspan(2);
-  std::size_t bytes = 0;
-  for (const std::string_view argument : arguments) bytes += argument.size();
-  kept_ = memory_.ask(more + bytes + arguments.size() * sizeof(std::size_t));
-  if (!kept_) return;
-  texts_.reserve(bytes);
+  const Args arguments = arguments_of(call);
+  kept_ = memory_.ask(more + bytes_of(arguments) + arguments.size() * sizeof(std::size_t));
+}
+
+Outcome ManyArgumentsTask::begin(Call& call, std::unique_ptr<ManyArgumentsTask> task) {
+  call.held.release();  // the copies may take a millisecond
+  if (task->kept_) task->copy(arguments_of(call));
+  return call.begin(std::move(task));
+}
+
+void ManyArgumentsTask::copy(Args arguments) {
+  texts_.reserve(bytes_of(arguments));
   ends_.reserve(arguments.size());
   for (const std::string_view argument : arguments) {
     texts_ += argument;

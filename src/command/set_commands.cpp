@@ -22,6 +22,7 @@
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/keyspace_events.hpp"
 #include "pinfold/command/many_arguments.hpp"
+#include "pinfold/command/many_elements.hpp"
 #include "pinfold/command/random_items.hpp"
 #include "pinfold/command/set_replies.hpp"
 #include "pinfold/command/thresholds.hpp"
@@ -38,23 +39,45 @@ BlockHeap& heap_of(Call& call) { return call.engine.keyspace.memory().heap(); }
 
 // --- adding and removing ---
 
-Outcome sadd(Call& call) {
+Outcome reply_count(Call& call, std::uint64_t count) { return call.reply.integer(static_cast<std::int64_t>(count)); }
+
+Outcome add_all(Call& call) {
   store::Database db = call.db();
   const types::Thresholds limits = thresholds(call.engine);
   SetEdit set(db, call.key(), heap_of(call), limits);
   std::uint64_t added = 0;
   const store::Stored stored = set.add(ArgumentTexts(call, 2), added);
-  return stored ? call.reply.integer(static_cast<std::int64_t>(added)) : call.refused(stored);
+  return stored ? reply_count(call, added) : call.refused(stored);
 }
 
-Outcome srem(Call& call) {
+store::Stored add_some(Call& call, const ElementSlice& slice, std::uint64_t& counted) {
+  store::Database db = call.db();
+  const types::Thresholds limits = thresholds(call.engine);
+  SetEdit set(db, call.key(), heap_of(call), limits, &slice.draft);
+  return set.add(ArgumentTexts(call, slice), counted);
+}
+
+Outcome remove_all(Call& call) {
   store::Database db = call.db();
   const types::Thresholds limits = thresholds(call.engine);
   SetEdit set(db, call.key(), heap_of(call), limits);
   std::uint64_t removed = 0;
   const store::Stored stored = set.remove(ArgumentTexts(call, 2), removed);
-  return stored ? call.reply.integer(static_cast<std::int64_t>(removed)) : call.refused(stored);
+  return stored ? reply_count(call, removed) : call.refused(stored);
 }
+
+store::Stored remove_some(Call& call, const ElementSlice& slice, std::uint64_t& counted) {
+  store::Database db = call.db();
+  const types::Thresholds limits = thresholds(call.engine);
+  SetEdit set(db, call.key(), heap_of(call), limits, &slice.draft);
+  return set.remove(ArgumentTexts(call, slice), counted);
+}
+
+constexpr ElementsWrite kAdd{store::Type::set, 1, 0, most_written_at_once, add_all, nullptr, add_some, reply_count};
+constexpr ElementsWrite kRemove{store::Type::set, 1, 0, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
+
+Outcome sadd(Call& call) { return write_elements(call, kAdd, 2); }
+Outcome srem(Call& call) { return write_elements(call, kRemove, 2); }
 
 // Room for the member is asked for before anything is changed. If the system then refuses memory all the same, the member goes back.
 Outcome smove(Call& call) {
@@ -116,7 +139,9 @@ class ManyMembersTask final : public ManyArgumentsTask {
 
 Outcome smismember(Call& call) {
   const auto set = find_set(call, call.key());
-  if (set && !call.in_transaction && call.args.size() > most_locked_items) return call.begin(std::make_unique<ManyMembersTask>(call, *set));
+  if (set && !call.in_transaction && call.args.size() > most_locked_items) {
+    return ManyArgumentsTask::begin(call, std::make_unique<ManyMembersTask>(call, *set));
+  }
   call.reply.array(call.args.size() - 2);
   for (const std::string_view member : call.args.subspan(2)) call.reply.integer(set && set->contains(PackedElement(member)) ? 1 : 0);
   return Outcome::done;

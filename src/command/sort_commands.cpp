@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +22,7 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/gradual_sort.hpp"
+#include "pinfold/command/kept_texts.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/keyspace_events.hpp"
 #include "pinfold/command/rights.hpp"
@@ -225,11 +225,13 @@ class SortSource {
   store::OwnedHandle pin_;
 };
 
-// An element, and what it is sorted by: a score, or a text. The text is that of the element if it has no other.
+// An element, and what it is sorted by: a score, or a text, or the element. There may be millions.
 struct SortItem {
   const char* element = nullptr;
-  double score = 0;
-  const std::string* text = nullptr;
+  union {
+    double score;
+    const char* text = nullptr;  // in KeptTexts; null: there is none, which is less than any
+  };
 };
 
 int compare_elements(const char* a, const char* b) {
@@ -250,7 +252,7 @@ class Before {
     if (by_ == By::score && a.score != b.score) return a.score < b.score ? -1 : 1;
     if (by_ != By::text) return compare_elements(a.element, b.element);
     if (a.text == nullptr || b.text == nullptr) return a.text == b.text ? 0 : (a.text == nullptr ? -1 : 1);
-    return a.text->compare(*b.text);
+    return KeptTexts::at(a.text).compare(KeptTexts::at(b.text));
   }
 
   By by_;
@@ -341,11 +343,13 @@ class SortTask final : public Task {
     while (at_ < range.size()) {
       constexpr std::uint64_t at_once = 1024;
       const std::uint64_t some = std::min(at_once, range.size() - at_);
-      source_.visit(range.from + at_, some, [&](const char* element) { items_.push_back({.element = element}); });
+      const std::uint64_t from = reversed ? range.to - at_ - some : range.from + at_;
+      source_.visit(from, some, [&](const char* element) { items_.emplace_back().element = element; });
+      if (reversed) std::reverse(items_.end() - static_cast<std::ptrdiff_t>(some), items_.end());
       at_ += some;
       if (at_ < range.size() && monotonic_us() >= end_us) return Progress::more;
     }
-    if (reversed) std::ranges::reverse(items_);
+    chosen_ = {0, items_.size()};
     return next(sorts() ? Stage::weigh : Stage::deliver);
   }
 
@@ -356,6 +360,7 @@ class SortTask final : public Task {
       constexpr std::size_t without_look_at_clock = 32;
       if (at_ % without_look_at_clock == 0 && at_ > 0 && monotonic_us() >= end_us) return Progress::more;
       SortItem& item = items_[at_];
+      if (by() == Before::By::score) item.score = 0;
       Element::Digits digits;
       const std::string_view element = Element(item.element).text(digits);
       bool valid = true;
@@ -372,9 +377,8 @@ class SortTask final : public Task {
 
   bool set_weight(SortItem& item, std::string_view text) {
     if (by() == Before::By::text) {
-      if (!ask(text.size() + 2 * sizeof(std::string))) return false;
-      item.text = &texts_.emplace_back(text);
-      return true;
+      item.text = texts_.add(text, memory_);
+      return item.text != nullptr;
     }
     const auto weight = parse_weight(text);
     item.score = weight.value_or(0);
@@ -385,9 +389,7 @@ class SortTask final : public Task {
     if (!sort_) sort_.emplace(items_, Before(by(), request_.descending));
     if (!sort_->go_on(end_us)) return Progress::more;
     sort_.reset();
-    const types::ListRange range = request_.range(items_.size());
-    items_.erase(items_.begin() + static_cast<std::ptrdiff_t>(range.to), items_.end());
-    items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(range.from));
+    chosen_ = request_.range(items_.size());
     return next(Stage::deliver);
   }
 
@@ -445,16 +447,19 @@ class SortTask final : public Task {
     return true;
   }
 
+  // What the result consists of.
+  std::uint64_t results() const { return chosen_.size(); }
+  const SortItem& result(std::uint64_t at) const { return items_[chosen_.from + at]; }
   std::uint64_t texts_for_item() const { return std::max<std::size_t>(request_.get.size(), 1); }
 
   Progress reply(Call& call, std::int64_t end_us) {
     resp::Reply& reply = call.reply;
-    if (!std::exchange(replying, true)) reply.array(items_.size() * texts_for_item());
+    if (!std::exchange(replying, true)) reply.array(results() * texts_for_item());
     const std::size_t end = reply.output().size() + reply_piece;
-    for (; at_ < items_.size(); ++at_) {
+    for (; at_ < results(); ++at_) {
       if (!call.in_transaction && at_ > 0 && (reply.output().size() >= end || monotonic_us() >= end_us)) return Progress::more;
       show_item(
-          call, items_[at_], [] { return true; },
+          call, result(at_), [] { return true; },
           [&](std::string_view text, const Blob& block) {
             if (block) {
               reply.bulk(block);
@@ -469,7 +474,7 @@ class SortTask final : public Task {
 
   Progress store(Call& call, std::int64_t end_us) {
     if (!draft_) draft_ = std::make_unique<types::ListDraft>(call.engine.keyspace.memory(), thresholds_);
-    for (; at_ < items_.size(); ++at_) {
+    for (; at_ < results(); ++at_) {
       constexpr std::size_t at_once = 64;
       constexpr std::uint64_t beside_text = 64;
       if (at_ % at_once == 0 && at_ > 0 && monotonic_us() >= end_us) return Progress::more;
@@ -479,7 +484,7 @@ class SortTask final : public Task {
         added = added && draft_->append(text, block);
       };
       const auto ready = [&] { return added && has_room(call); };
-      if (!show_item(call, items_[at_], ready, append, [&] { append({}, {}); }) || !added) return out_of_memory(call);
+      if (!show_item(call, result(at_), ready, append, [&] { append({}, {}); }) || !added) return out_of_memory(call);
     }
     return put(call);
   }
@@ -541,7 +546,8 @@ class SortTask final : public Task {
   Stage stage_ = Stage::collect;
   std::uint64_t at_ = 0;  // how many elements this stage is done with
   std::vector<SortItem> items_;
-  std::deque<std::string> texts_;  // to which items refer
+  types::ListRange chosen_{};  // of items_: what the result consists of
+  KeptTexts texts_;            // to which items refer
   std::optional<GradualSort<SortItem, Before>> sort_;
   std::unique_ptr<types::ListDraft> draft_;
   std::uint64_t room_ = 0;  // for what is added to it

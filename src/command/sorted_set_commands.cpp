@@ -20,7 +20,7 @@
 #include "pinfold/command/gathered_list.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/keyspace_events.hpp"
-#include "pinfold/command/many_arguments.hpp"
+#include "pinfold/command/many_elements.hpp"
 #include "pinfold/command/random_items.hpp"
 #include "pinfold/command/sorted_set_family.hpp"
 #include "pinfold/command/thresholds.hpp"
@@ -100,6 +100,12 @@ class Additions {
   std::span<types::Addition> all_;
 };
 
+std::uint64_t count_of(const types::Added& added, const AddOptions& options) {
+  return added.added + (options.count_changed ? added.changed : 0);
+}
+
+Outcome reply_count(Call& call, std::uint64_t count) { return call.reply.integer(static_cast<std::int64_t>(count)); }
+
 Outcome add_members(Call& call, const AddOptions& options) {
   Additions additions((call.args.size() - options.first) / 2);
   if (!additions.read(call, options.first)) return call.reply.error(bad_score);
@@ -112,13 +118,37 @@ Outcome add_members(Call& call, const AddOptions& options) {
   if (!stored) return call.refused(stored);
   if (added.not_a_number) return call.reply.error("ERR resulting score is not a number (NaN)");
   if (options.rules.increment) return added.score ? call.reply.real(*added.score) : call.reply.null();
-  return call.reply.integer(static_cast<std::int64_t>(added.added + (options.count_changed ? added.changed : 0)));
+  return reply_count(call, count_of(added, options));
 }
+
+Outcome add_all(Call& call) { return add_members(call, take_add_options(call.args)); }
+
+bool check_scores(Call& call, std::size_t first, std::size_t count) {
+  for (std::size_t at = first; at < first + count; at += 2) {
+    if (!parse_score(call.args[at])) return call.reply.error(bad_score), false;
+  }
+  return true;
+}
+
+store::Stored add_some(Call& call, const ElementSlice& slice, std::uint64_t& counted) {
+  const AddOptions options = take_add_options(call.args);
+  Additions additions(slice.count / 2);
+  additions.read(call, slice.first);  // the scores have been checked
+  store::Database db = call.db();
+  types::Edit edit(db, call.key(), store::Type::zset, &slice.draft);
+  types::Added added;
+  const store::Stored stored =
+      types::add(edit, call.engine.keyspace.memory().heap(), thresholds(call.engine), additions.all(), options.rules, added);
+  counted = count_of(added, options);
+  return stored;
+}
+
+constexpr ElementsWrite kAdd{store::Type::zset, 2, 1, most_written_at_once, add_all, check_scores, add_some, reply_count};
 
 Outcome zadd(Call& call) {
   const AddOptions options = take_add_options(call.args);
   if (const std::string_view fault = fault_of(options, call.args.size() - options.first); !fault.empty()) return call.reply.error(fault);
-  return add_members(call, options);
+  return write_elements(call, kAdd, options.first);
 }
 
 Outcome zincrby(Call& call) {
@@ -129,13 +159,23 @@ Outcome zincrby(Call& call) {
 
 // --- one member, and few ---
 
-Outcome zrem(Call& call) {
+Outcome remove_all(Call& call) {
   store::Database db = call.db();
   types::Edit edit(db, call.key(), store::Type::zset);
   std::uint64_t removed = 0;
   const store::Stored stored = types::remove(edit, call.args.subspan(2), removed);
-  return stored ? call.reply.integer(static_cast<std::int64_t>(removed)) : call.refused(stored);
+  return stored ? reply_count(call, removed) : call.refused(stored);
 }
+
+store::Stored remove_some(Call& call, const ElementSlice& slice, std::uint64_t& counted) {
+  store::Database db = call.db();
+  types::Edit edit(db, call.key(), store::Type::zset, &slice.draft);
+  return types::remove(edit, call.args.subspan(slice.first, slice.count), counted);
+}
+
+constexpr ElementsWrite kRemove{store::Type::zset, 1, 0, most_written_at_once, remove_all, nullptr, remove_some, reply_count};
+
+Outcome zrem(Call& call) { return write_elements(call, kRemove, 2); }
 
 Outcome zcard(Call& call) { return call.reply.integer(static_cast<std::int64_t>(read_sorted_set(call, call.key()).size())); }
 
@@ -143,26 +183,15 @@ resp::Written reply_score(Call& call, std::optional<double> score) { return scor
 
 Outcome zscore(Call& call) { return reply_score(call, read_sorted_set(call, call.key()).score(call.args[2])); }
 
-// ZMSCORE of many members.
-class ManyScoresTask final : public ManyArgumentsTask {
- public:
-  ManyScoresTask(Call& call, const types::SortedSet& set)
-      : ManyArgumentsTask(call, set.packed() ? set.run().bytes().size() : 0), kept_set_(set, call.engine.keyspace.memory()) {}
-
- private:
-  void answer(Call& call, std::string_view member) override { reply_score(call, kept_set_.set().score(member)); }
-
-  types::SortedSetSnapshot kept_set_;
-};
-
-Outcome zmscore(Call& call) {
-  const types::SortedSet set = read_sorted_set(call, call.key());
-  const Args members = call.args.subspan(2);
-  if (members.size() > most_locked_items && !call.in_transaction) return call.begin(std::make_unique<ManyScoresTask>(call, set));
-  call.reply.array(members.size());
-  for (const std::string_view member : members) reply_score(call, set.score(member));
-  return Outcome::done;
+void write_score(resp::Reply& reply, std::optional<double> score) {
+  if (score) {
+    reply.real(*score);
+  } else {
+    reply.null();
+  }
 }
+
+Outcome zmscore(Call& call) { return reply_scores(call, write_score); }
 
 Outcome reply_rank(Call& call, bool from_highest) {
   if (call.args.size() > 4) return call.reply.error(wrong_arity(call.row));

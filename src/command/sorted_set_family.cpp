@@ -14,6 +14,7 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/keyspace_events.hpp"
+#include "pinfold/command/many_arguments.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -74,6 +75,35 @@ std::optional<types::LexBound> parse_lex_bound(std::string_view text) {
 std::string key_count_error(Args args, std::size_t at, std::string_view too_many) {
   const auto count = parse_i64(args[at]);
   return count && *count > 0 ? std::string(too_many) : "ERR numkeys should be greater than 0";
+}
+
+namespace {
+
+class ManyScoresTask final : public ManyArgumentsTask {
+ public:
+  ManyScoresTask(Call& call, const types::SortedSet& set, ScoreWriter write)
+      : ManyArgumentsTask(call, set.packed() ? set.run().bytes().size() : 0),
+        kept_set_(set, call.engine.keyspace.memory()),
+        write_(write) {}
+
+ private:
+  void answer(Call& call, std::string_view member) override { write_(call.reply, kept_set_.set().score(member)); }
+
+  types::SortedSetSnapshot kept_set_;
+  const ScoreWriter write_;
+};
+
+}  // namespace
+
+Outcome reply_scores(Call& call, ScoreWriter write) {
+  const types::SortedSet set = read_sorted_set(call, call.key());
+  const Args members = call.args.subspan(2);
+  if (members.size() > most_locked_items && !call.in_transaction) {
+    return ManyArgumentsTask::begin(call, std::make_unique<ManyScoresTask>(call, set, write));
+  }
+  call.reply.array(members.size());
+  for (const std::string_view member : members) write(call.reply, set.score(member));
+  return Outcome::done;
 }
 
 ItemWriter scored_writer(ScoredReply how) {

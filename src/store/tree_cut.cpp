@@ -21,6 +21,7 @@ struct Tree::Part {
   Node* node = nullptr;
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
+  TreeKey begin = {};  // in a tree that is ordered by hash: no item has a lower key, and all items before it have one
 };
 
 namespace {
@@ -30,7 +31,7 @@ using Node = Tree::Node;
 // The items of a leaf that is ordered by hash, in the order in which it is cut.
 class InOrder {
  public:
-  InOrder(TreeKind kind, const Node& leaf) : kind_(kind) {
+  InOrder(TreeKind kind, const Node& leaf) : leaf_(&leaf), kind_(kind) {
     for_each_item(kind, leaf, [&](const char* item, unsigned size) { items_[count_++] = {hash_key_of(kind, item), {item, size}}; });
     work::entries(count_);
     std::ranges::sort(items_.begin(), items_.begin() + count_, {}, &Item::key);
@@ -45,6 +46,8 @@ class InOrder {
     for (std::uint64_t i = from; leaf != nullptr && i < to; ++i) leaf->append(items_[i].bytes, 1);
     return leaf;
   }
+  std::uint64_t key(std::uint64_t at) const { return items_[at].key; }
+  const Node* leaf() const { return leaf_; }
 
  private:
   struct Item {
@@ -53,32 +56,46 @@ class InOrder {
   };
   bool may_cut(std::uint64_t at) const { return at == 0 || at == count_ || items_[at - 1].key != items_[at].key; }
 
+  const Node* leaf_;
   const TreeKind kind_;
   std::array<Item, Node::most_equals> items_;
   unsigned count_ = 0;
 };
 
-// Where a tree begins, for what is put before it.
-TreeKey begin_of(TreeKind kind, const Node* root) {
-  if (kind == TreeKind::scored) return scored_key_of(first_item(root));
-  if (!by_hash(kind)) return {};
-  while (!root->leaf()) root = root->children()[0];
-  TreeKey least{UINT64_MAX, 0};
-  for_each_item(kind, *root, [&](const char* item, unsigned) { least.key = std::min(least.key, hash_key_of(kind, item)); });
-  work::entries(root->count);
-  return least;
-}
-
 }  // namespace
 
+// What the parts of one cut have in common, if the tree is ordered by hash.
+struct Tree::Cutting {
+  TreeKey begin;  // where the last part begins
+
+  /// The order of a leaf. There are two leaves at most that are cut, and each is put in order once.
+  const InOrder& order_of(TreeKind kind, const Node& leaf) {
+    for (const auto& known : leaves_) {
+      if (known && known->leaf() == &leaf) return *known;
+    }
+    return leaves_[leaves_[0] ? 1 : 0].emplace(kind, leaf);
+  }
+
+ private:
+  std::array<std::optional<InOrder>, 2> leaves_;
+};
+
 // What slice() does with a leaf.
-bool Tree::slice_leaf(const Node& old, std::uint64_t from, std::uint64_t to, Part& part) {
-  Node* const leaf = by_hash(kind_) ? InOrder(kind_, old).leaf_of(*heap_, from, to) : leaf_of(old, from, to);
+bool Tree::slice_leaf(const Node& old, std::uint64_t from, std::uint64_t to, Cutting& cutting, Part& part) {
+  TreeKey begin;
+  Node* leaf = nullptr;
+  if (by_hash(kind_)) {
+    const InOrder& items = cutting.order_of(kind_, old);
+    leaf = items.leaf_of(*heap_, from, to);
+    begin.key = items.key(from);
+  } else {
+    leaf = leaf_of(old, from, to);
+  }
   if (leaf == nullptr) return false;
   leaf->has_blocks = old.has_blocks;
   keep_blocks(kind_, *leaf);
   work::bytes(leaf->used());
-  part = {leaf, to - from, leaf->size() + memory_of_leaf_blocks(kind_, *leaf)};
+  part = {leaf, to - from, leaf->size() + memory_of_leaf_blocks(kind_, *leaf), begin};
   return true;
 }
 
@@ -92,14 +109,14 @@ Tree::Node* Tree::leaf_of(const Node& old, std::uint64_t from, std::uint64_t to)
 }
 
 // Makes a node with the items [from, to) of another, of which there is at least one. False: no memory, or the items may not be separated.
-bool Tree::slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& part) {
+bool Tree::slice(const Part& whole, std::uint64_t from, std::uint64_t to, Cutting& cutting, Part& part) {
   if (from == 0 && to == whole.count) {
     whole.node->add_reference();
     part = whole;
     return true;
   }
   Node& old = *whole.node;
-  if (old.leaf()) return slice_leaf(old, from, to, part);
+  if (old.leaf()) return slice_leaf(old, from, to, cutting, part);
   unsigned first = 0;
   for (; from >= old.counts()[first]; ++first) {
     from -= old.counts()[first];
@@ -110,28 +127,30 @@ bool Tree::slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& 
   Node* const node = Node::make(*heap_, kind_, old.level, Node::size_for(kind_, end - first));
   if (node == nullptr) return false;
   work::nodes();
+  TreeKey begin;
   for (unsigned i = first; i < end; ++i) {
     const Node::Child child = old.child(kind_, i);
     Part piece;
-    if (!slice({child.node, child.count, child.bytes}, from, std::min(to, child.count), piece)) {
+    if (!slice({child.node, child.count, child.bytes, i == 0 ? whole.begin : child.key}, from, std::min(to, child.count), cutting, piece)) {
       discard(node);
       return false;
     }
+    if (i == first) begin = piece.begin;
     node->insert_child(kind_, node->count, {piece.node, piece.count, piece.bytes, i == first ? TreeKey() : child.key});
     from = 0;
     to -= std::min(to, child.count);
   }
-  part = {node, node->sum_counts(), node->size() + node->sum_bytes()};
+  part = {node, node->sum_counts(), node->size() + node->sum_bytes(), begin};
   return true;
 }
 
 // A tree with the items [from, to).
-std::optional<Tree> Tree::part(std::uint64_t from, std::uint64_t to) {
+std::optional<Tree> Tree::part(std::uint64_t from, std::uint64_t to, Cutting& cutting) {
   Tree tree(*heap_, kind_);
   tree.wipe_ = wipe_;
   if (from == to) return tree;
   // Nodes with one child need not be copied.
-  Part whole{root_, size_, memory_};
+  Part whole{root_, size_, memory_, {}};
   for (bool lower = true; lower && !whole.node->leaf();) {
     const Node& node = *whole.node;
     unsigned slot = 0;
@@ -139,12 +158,13 @@ std::optional<Tree> Tree::part(std::uint64_t from, std::uint64_t to) {
     for (; from >= before + node.counts()[slot]; ++slot) before += node.counts()[slot];
     lower = to <= before + node.counts()[slot];
     if (!lower) break;
-    whole = {node.children()[slot], node.counts()[slot], node.bytes()[slot]};
+    whole = {node.children()[slot], node.counts()[slot], node.bytes()[slot], slot == 0 ? whole.begin : node.key(kind_, slot)};
     from -= before;
     to -= before;
   }
   Part mine;
-  if (!slice(whole, from, to, mine)) return std::nullopt;
+  if (!slice(whole, from, to, cutting, mine)) return std::nullopt;
+  cutting.begin = mine.begin;
   tree.root_ = mine.node;
   tree.size_ = mine.count;
   tree.memory_ = mine.bytes;
@@ -153,17 +173,22 @@ std::optional<Tree> Tree::part(std::uint64_t from, std::uint64_t to) {
 
 // Puts another tree behind this one.
 bool Tree::append(Tree& other) {
+  return append(other, kind_ == TreeKind::scored && other.root_ != nullptr ? scored_key_of(first_item(other.root_)) : TreeKey());
+}
+
+bool Tree::append(Tree& other, const TreeKey& begin) {
   if (other.root_ == nullptr) return true;
   if (root_ != nullptr) {
-    if (root_->level >= other.root_->level) return attach(other, true);
-    if (!other.attach(*this, false)) return false;
+    if (root_->level >= other.root_->level) return attach(other, true, begin);
+    if (!other.attach(*this, false, begin)) return false;
   }
   std::swap(*this, other);
   return true;
 }
 
-// Makes the root of another tree, which is no higher than this one, a node of this one, at one of its ends.
-bool Tree::attach(Tree& other, bool behind) {
+// Makes the root of another tree, which is no higher than this one, a node of this one, at one of its ends. `begin`: where that of the two
+// begins which is behind the other.
+bool Tree::attach(Tree& other, bool behind, const TreeKey& begin) {
   Path path;
   for (Node* node = root_; node->level > other.root_->level;) {
     const unsigned slot = behind ? node->count - 1U : 0;
@@ -179,9 +204,9 @@ bool Tree::attach(Tree& other, bool behind) {
   const Path::Step& step = path.steps_[path.height_ - 1];
   Node::Child child{other.root_, other.size_, other.memory_};
   if (behind) {
-    child.key = begin_of(kind_, other.root_);
+    child.key = begin;
   } else {
-    step.node->set_key(kind_, 0, begin_of(kind_, root_));
+    step.node->set_key(kind_, 0, begin);
   }
   step.node->insert_child(kind_, behind ? step.slot + 1 : 0, child);
   account(path, 0, static_cast<std::int64_t>(other.size_), static_cast<std::int64_t>(other.memory_));
@@ -205,12 +230,15 @@ void Tree::mend(std::uint64_t position) {
 std::optional<Tree> Tree::cut(std::uint64_t from, std::uint64_t to) {
   to = std::min(to, size_);
   if (from >= to) return Tree(*heap_, kind_);
-  std::optional<Tree> middle = part(from, to);
+  Cutting cutting;
+  std::optional<Tree> middle = part(from, to, cutting);
   if (!middle) return std::nullopt;
-  std::optional<Tree> rest = part(0, from);
+  std::optional<Tree> rest = part(0, from, cutting);
   if (!rest) return std::nullopt;
-  std::optional<Tree> right = part(to, size_);
-  if (!right || !rest->append(*right)) return std::nullopt;
+  std::optional<Tree> right = part(to, size_, cutting);
+  if (!right) return std::nullopt;
+  const bool joined = by_hash(kind_) ? rest->append(*right, cutting.begin) : rest->append(*right);
+  if (!joined) return std::nullopt;
   std::swap(*this, *rest);
   rest.reset();
   if (from > 0) mend(from - 1);

@@ -14,12 +14,17 @@ std::optional<store::Value> find_collection(store::Database& db, const store::Ke
   return value;
 }
 
-Edit::Edit(store::Database& db, const store::Key& key, store::Type type)
-    : db_(db), key_(key), type_(type), value_(find_collection(db, key, type, store::Access::write())) {}
+Edit::Edit(store::Database& db, const store::Key& key, store::Type type, Draft* draft)
+    : db_(db),
+      key_(key),
+      type_(type),
+      draft_(draft),
+      value_(draft != nullptr ? draft->now() : find_collection(db, key, type, store::Access::write())) {}
 
 Stored Edit::may_grow(std::size_t bytes, std::size_t received) {
   // An element may take a new leaf, and the nodes above it may be cut in two.
   constexpr std::size_t for_nodes = 8 * 1024;
+  if (draft_ != nullptr) return db_.has_room(bytes + for_nodes);
   const std::size_t before = !value_ ? 0 : (value_->handle() ? value_->handle().memory() : value_->text.size());
   if (const Stored accepted = db_.accepts_collection(key_, before + bytes + received); !accepted) return accepted;
   return db_.has_room(bytes + for_nodes);
@@ -27,20 +32,57 @@ Stored Edit::may_grow(std::size_t bytes, std::size_t received) {
 
 Stored Edit::put(store::Form form, std::string_view run) {
   if (Run(store::TreeKind::list, run).count() != 0) return put_bytes(form, run);
-  if (exists()) db_.remove_emptied(key_);
+  if (exists()) remove();
   return Stored::done;
 }
 
 Stored Edit::put_bytes(store::Form form, std::string_view bytes) {
+  if (draft_ != nullptr) {
+    draft_->put_bytes(form, bytes);
+    return Stored::done;
+  }
   return db_.put(key_, store::TypedValue{.kind = kind_of(type_, form), .packed = bytes}, {.keep_expiry = true});
 }
 
 Stored Edit::put(store::Form form, Collection* collection) {
+  if (draft_ != nullptr) {
+    draft_->put(form, Collection::own(type_, collection));
+    return Stored::done;
+  }
   store::TypedValue value{.kind = kind_of(type_, form), .outside = Collection::own(type_, collection)};
   return db_.put(key_, std::move(value), {.keep_expiry = true});
 }
 
+// The original cannot go here, because the draft has a reference to it as well.
+Stored Edit::put(Draft& draft) {
+  const std::optional<store::Value> now = draft.now();
+  if (!now) {
+    if (exists()) remove();
+    return Stored::done;
+  }
+  const store::Form form = store::form_of(now->kind);
+  if (!now->handle()) return put_bytes(form, now->text);
+  if (draft.has_grown()) {
+    if (const Stored accepted = db_.accepts_collection(key_, draft.memory()); !accepted) return accepted;
+  }
+  if (packed() || this->form() != form) return put(form, &Collection::of(draft.take().detach()));
+  db_.change(key_, type_, [&draft](store::OwnedHandle& handle) {
+    handle = draft.take();
+    return true;
+  });
+  return Stored::done;
+}
+
+void Edit::remove() {
+  if (draft_ != nullptr) {
+    draft_->remove();
+  } else {
+    db_.remove_emptied(key_);
+  }
+}
+
 void Edit::rename(store::Form form) {
+  if (draft_ != nullptr) return draft_->rename(form);
   const auto value = db_.find(key_, store::Access::none());
   if (!value || !value->handle()) return;  // a switch has come on meanwhile, and the key is not found any more
   store::TypedValue same{.kind = kind_of(type_, form), .outside = value->handle().share()};

@@ -77,7 +77,7 @@ Stored HashEdit::put_run(const RunBuffer& run, bool large) {
 
 Stored HashEdit::set(const Texts& pairs, std::uint64_t& added) {
   added = 0;
-  const bool large = is_large() || pairs.size() / 2 > thresholds_.hash_entries || pairs.any_longer_than(thresholds_.hash_value);
+  const bool large = is_large() || pairs.announced() / 2 > thresholds_.hash_entries || pairs.any_longer_than(thresholds_.hash_value);
   if (!edit_.packed()) return set_in_tree(pairs, large, added);
   RunBuffer& run = RunBuffer::scratch();
   if (edit_.exists()) run.assign(edit_.bytes());

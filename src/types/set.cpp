@@ -270,7 +270,7 @@ Stored SetEdit::add(const Texts& members, std::uint64_t& added) {
   if (exists()) draft.assign(edit_.form(), edit_.bytes());
   for (std::size_t i = 0; i < members.size(); ++i) {
     PackedElement member(members[i], members.block(i));
-    if (i == 0) draft.expect(member, members.size());
+    if (i == 0) draft.expect(member, members.announced());
     const SetDraft::Added how = draft.add(member);
     if (how == SetDraft::Added::no_memory) return Stored::no_memory;
     if (how == SetDraft::Added::yes) ++added;
@@ -286,7 +286,7 @@ Stored SetEdit::add(const Texts& members, std::uint64_t& added) {
 Stored SetEdit::add_to_tree(const Texts& members, std::uint64_t& added) {
   bool failed = false;
   bool renamed = false;
-  SetName next = named_for(name(), members.size(), thresholds_);
+  SetName next = named_for(name(), members.announced(), thresholds_);
   const Stored stored = edit_.change([&](Collection& collection) {
     for (std::size_t i = 0; i < members.size(); ++i) {
       PackedElement member(members[i], members.block(i));

@@ -87,7 +87,9 @@ class World:
         return b"e%d" % self.rng.choice((0, 1, 2, 3, self.rng.randint(0, 100), self.rng.randint(0, 60_000), 10**9))
 
     def elements(self, most=60):
-        """Short ones that are there or not, and long new ones."""
+        """Short ones that are there or not, and long new ones. Seldom so many that their key should not be locked meanwhile."""
+        if self.rng.random() < 0.04:
+            return [self.element() for _ in range(self.rng.choice((1500, 9000)))]
         return [self.rng.choice((self.element, self.element, lambda: self.value(0, self.rng.choice((100, 2000)))))() for _ in range(self.rng.randint(1, most))]
 
     def key(self):

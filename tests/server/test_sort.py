@@ -145,3 +145,28 @@ def test_keys_that_the_user_may_not_read(client, connect, users):
     client.call("ACL", "SETUSER", "some", "allkeys")
     assert other.call("SORT", "k", "BY", "w_*") == [b"3", b"2", b"1"]
     client.call("ACL", "DELUSER", "some")
+
+
+def test_large_collections_from_either_end(client, sort):
+    """More than is collected at once."""
+    size = 5000
+    client.call("ZADD", "z", *(word for i in range(size) for word in (i, b"m%d" % i)))
+    members = [b"m%d" % i for i in range(size)]
+    for offset, count in ((0, size), (10, 3000), (0, 1024), (size - 1500, 1400), (4000, 5000)):
+        chosen = members[offset : offset + count]
+        assert sort("z", "BY", "nosort", "LIMIT", offset, count) == chosen
+        assert sort("z", "BY", "nosort", "DESC", "LIMIT", offset, count) == members[::-1][offset : offset + count]
+        assert sort("z", "ALPHA", "LIMIT", offset, count) == sorted(members)[offset : offset + count]
+
+
+def test_long_texts_of_other_keys(client, sort):
+    client.call("RPUSH", "k", *range(300))
+    texts = {n: b"%04d" % (n * 7919 % 1000) + b"x" * (n * 331 % 70_000 if n % 50 == 0 else n) for n in range(300) if n % 10}
+    texts[50] = b"0500" + b"y" * 150_000
+    client.pipeline([("SET", f"w_{n}", text) for n, text in texts.items()])
+    client.call("SET", "w_20", "")
+    texts[20] = b""
+    order = sorted(range(300), key=lambda n: (n in texts, texts.get(n, b"")))
+    with_text = [b"%d" % n for n in order if n in texts]
+    assert [n for n in sort("k", "BY", "w_*", "ALPHA") if int(n) in texts] == with_text
+    assert [n for n in sort("k", "BY", "w_*", "ALPHA", "DESC") if int(n) in texts] == with_text[::-1]

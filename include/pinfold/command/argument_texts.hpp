@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "pinfold/command/call.hpp"
+#include "pinfold/command/many_elements.hpp"
 #include "pinfold/types/texts.hpp"
 
 namespace pinfold::command {
@@ -12,6 +13,8 @@ namespace pinfold::command {
 class ArgumentTexts final : public types::Texts {
  public:
   ArgumentTexts(Call& call, std::size_t first) : Texts(call.args.subspan(first)), call_(call), first_(first) {}
+  ArgumentTexts(Call& call, const ElementSlice& slice)
+      : Texts(call.args.subspan(slice.first, slice.count), slice.announced), call_(call), first_(slice.first) {}
   ArgumentTexts(Call& call, std::size_t first, std::size_t count) : Texts(call.args.subspan(first, count)), call_(call), first_(first) {}
 
  private:

@@ -16,7 +16,9 @@ namespace pinfold::command {
 template <class Item, class Less>
 class GradualSort {
  public:
-  GradualSort(std::vector<Item>& items, Less less) : items_(items), less_(std::move(less)), other_(items.size() > run ? items.size() : 0) {}
+  GradualSort(std::vector<Item>& items, Less less) : items_(items), less_(std::move(less)) {
+    if (items.size() > run) other_.reserve(items.size());
+  }
 
   /// Goes on until the time `end_us` of monotonic_us(), or a little longer. Returns true if the items are sorted.
   bool go_on(std::int64_t end_us) {
@@ -42,7 +44,13 @@ class GradualSort {
     for (std::size_t some = merged_at_once; some > 0 && to_ < end; --some) {
       if (to_ == pair_end_) begin_pair();
       const bool first = left_ < left_end_ && (right_ == pair_end_ || !less_(items_[right_], items_[left_]));
-      other_[to_++] = std::move(items_[first ? left_++ : right_++]);
+      Item& item = items_[first ? left_++ : right_++];
+      if (to_ < other_.size()) {
+        other_[to_] = std::move(item);
+      } else {
+        other_.push_back(std::move(item));
+      }
+      ++to_;
     }
     if (to_ < end) return;
     items_.swap(other_);
@@ -58,7 +66,7 @@ class GradualSort {
 
   std::vector<Item>& items_;
   Less less_;
-  std::vector<Item> other_;
+  std::vector<Item> other_;  // grows in the first pass, because to write all of it at once would take long
   std::size_t at_ = 0;       // the run that is sorted next
   std::size_t width_ = run;  // of the runs that are merged
   std::size_t to_ = 0;       // where in other_ the next item goes

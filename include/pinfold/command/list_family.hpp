@@ -13,8 +13,8 @@
 
 namespace pinfold::command {
 
-/// The list under a key, to be changed. Throws store::WrongType.
-types::ListEdit edit_list(Call& call, store::Database& db, const store::Key& key);
+/// The list under a key, to be changed. Throws store::WrongType. With a `draft`: see types::Edit.
+types::ListEdit edit_list(Call& call, store::Database& db, const store::Key& key, types::Draft* draft = nullptr);
 
 /// LEFT or RIGHT, in any case; nothing for another word.
 std::optional<types::End> parse_end(std::string_view word);

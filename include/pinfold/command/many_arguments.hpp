@@ -3,6 +3,7 @@
 // meanwhile.
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +20,9 @@ class ManyArgumentsTask : public Task {
  public:
   /// `more`: bytes that the class which derives from it will copy. They count as memory of the client, as the arguments do.
   ManyArgumentsTask(Call& call, std::size_t more);
-  /// Whether there was memory for the copies. If not, nothing may be copied, and the client gets an error.
+  /// Executes the command by `task`, which is complete. Copies the arguments when the key is no longer locked.
+  static Outcome begin(Call& call, std::unique_ptr<ManyArgumentsTask> task);
+  /// Whether there is memory for the copies. If not, nothing may be copied, and the client gets an error.
   bool kept() const { return kept_; }
   Outcome step(Call& call) final;
 
@@ -28,6 +31,8 @@ class ManyArgumentsTask : public Task {
   virtual void answer(Call& call, std::string_view argument) = 0;
 
  private:
+  void copy(Args arguments);
+
   ClientMemory memory_;
   bool kept_ = false;
   std::string texts_;

@@ -32,6 +32,11 @@ inline types::SortedSet read_sorted_set(Call& call, const store::Key& key) {
   return types::SortedSet(types::find_collection(db, key, store::Type::zset));
 }
 
+/// Writes what is replied for a member: of its score, or of nothing if there is no such member.
+using ScoreWriter = void (*)(resp::Reply& reply, std::optional<double> score);
+/// Replies with an array of what `write` says about each argument behind the key: at once, or as a task if they are many.
+Outcome reply_scores(Call& call, ScoreWriter write);
+
 /// How members and their scores are shown.
 enum class ScoredReply : std::uint8_t {
   members,

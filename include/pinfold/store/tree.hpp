@@ -35,6 +35,7 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "pinfold/base/block_heap.hpp"
 #include "pinfold/base/work.hpp"
@@ -219,6 +220,16 @@ class Tree {
     return false;
   }
 
+  /// Items that lie one behind the other.
+  struct Leaf {
+    const char* first = nullptr;
+    std::uint32_t count = 0;
+  };
+  /// Finds the leaves that this tree does not share with another one of its kind, and those of the other that this one does not share: what
+  /// writes have changed since one was the other. Returns false if either are more than `most`. O(nodes that are not shared, and their
+  /// children).
+  bool unshared_leaves(const Tree& other, std::size_t most, std::vector<Leaf>& mine, std::vector<Leaf>& others) const;
+
   // --- changes ---
 
   // The paths must come from this tree, with no change between. Items are in packed form; references to blocks in them belong to the
@@ -240,8 +251,8 @@ class Tree {
   /// hashes, which within a leaf is not that of positions. Visits and copies O(log items) nodes, however many items they are. Nothing if
   /// there is no memory, or if items with the same hash would be separated.
   std::optional<Tree> cut(std::uint64_t from, std::uint64_t to);
-  /// Puts the items of another tree behind those that there are; `other` is empty then. They must belong there. In a scored tree they need
-  /// not, but then it can be read and cut by position only (Collection::debt).
+  /// In a list or scored tree: puts the items of another tree behind those that there are; `other` is empty then. In a scored tree they
+  /// need not belong there, but then it can be read and cut by position only (Collection::debt).
   bool append(Tree& other);
 
   // --- for tests ---
@@ -307,10 +318,12 @@ class Tree {
   // cutting (src/store/tree_cut.cpp)
   struct Part;
   Node* leaf_of(const Node& old, std::uint64_t from, std::uint64_t to);
-  bool slice_leaf(const Node& old, std::uint64_t from, std::uint64_t to, Part& part);
-  bool slice(const Part& whole, std::uint64_t from, std::uint64_t to, Part& part);
-  std::optional<Tree> part(std::uint64_t from, std::uint64_t to);
-  bool attach(Tree& other, bool behind);
+  struct Cutting;
+  bool slice_leaf(const Node& old, std::uint64_t from, std::uint64_t to, Cutting& cutting, Part& part);
+  bool slice(const Part& whole, std::uint64_t from, std::uint64_t to, Cutting& cutting, Part& part);
+  std::optional<Tree> part(std::uint64_t from, std::uint64_t to, Cutting& cutting);
+  bool append(Tree& other, const TreeKey& begin);
+  bool attach(Tree& other, bool behind, const TreeKey& begin);
   void mend(std::uint64_t position);
 
   BlockHeap* heap_ = nullptr;

@@ -21,6 +21,7 @@
 
 #include "pinfold/store/collection.hpp"
 #include "pinfold/store/database.hpp"
+#include "pinfold/types/draft.hpp"
 #include "pinfold/types/run.hpp"
 
 namespace pinfold::types {
@@ -42,13 +43,16 @@ struct Thresholds {
 /// function that stores may be called once, and is the last that is called.
 class Edit {
  public:
-  /// Looks the key up. Throws store::WrongType.
-  Edit(store::Database& db, const store::Key& key, store::Type type);
+  /// Looks the key up. Throws store::WrongType. With a `draft`, what follows changes the draft in place of what is under the key, and
+  /// nothing need be locked. may_grow() then asks for room only, and put(Draft&) asks the policies in the end.
+  Edit(store::Database& db, const store::Key& key, store::Type type, Draft* draft = nullptr);
   ~Edit() { forget_scratch(); }
   Edit(const Edit&) = delete;
   Edit& operator=(const Edit&) = delete;
 
   bool exists() const { return value_.has_value(); }
+  /// What was found under the key.
+  const std::optional<store::Value>& value() const { return value_; }
   /// Whether the collection lies in its entry, or there is none.
   bool packed() const { return !value_ || !value_->handle(); }
   store::Form form() const { return value_ ? store::form_of(value_->kind) : store::Form::packed_small; }
@@ -70,6 +74,8 @@ class Edit {
   store::Stored put_bytes(store::Form form, std::string_view bytes);
   /// The same with a large collection, of which the caller hands over the only reference.
   store::Stored put(store::Form form, store::Collection* collection);
+  /// Stores a draft that began with what is under the key now. O(1) beside the bytes of a packed collection.
+  store::Stored put(Draft& draft);
   /// Calls `alter(Collection&)` with the collection, which is the caller's alone: if others refer to it, it is cloned first. `alter`
   /// returns whether it has changed anything. If no elements are left afterwards, the key is removed. Only if it is not packed().
   /// Returns Stored::no_memory, without a call, if there is no memory for the clone.
@@ -85,8 +91,12 @@ class Edit {
       emptied = collection.size() == 0;
       return altered && !emptied;
     };
-    db_.change(key_, type_, std::cref(with_handle));  // a function that refers to it takes no memory
-    if (emptied) db_.remove_emptied(key_);
+    if (draft_ != nullptr) [[unlikely]] {
+      draft_->change(with_handle);
+    } else {
+      db_.change(key_, type_, std::cref(with_handle));  // a function that refers to it takes no memory
+    }
+    if (emptied) remove();
     return cloned ? store::Stored::done : store::Stored::no_memory;
   }
 
@@ -100,12 +110,14 @@ class Edit {
   void pack(store::Form form, std::string_view bytes);
 
  private:
+  void remove();
   void tell_written();
   bool make_unique(store::OwnedHandle& handle) const;
 
   store::Database& db_;
   const store::Key& key_;
   store::Type type_;
+  Draft* draft_;
   std::optional<store::Value> value_;
 };
 

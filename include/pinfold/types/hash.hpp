@@ -41,9 +41,9 @@ inline store::Element value_of(const char* item) { return store::Element(store::
 /// must outlive it. One of the functions that store may be called, once.
 class HashEdit {
  public:
-  /// Throws store::WrongType.
-  HashEdit(store::Database& db, const store::Key& key, BlockHeap& heap, const Thresholds& thresholds)
-      : edit_(db, key, store::Type::hash), heap_(heap), thresholds_(thresholds) {}
+  /// Throws store::WrongType. With a `draft`: see Edit.
+  HashEdit(store::Database& db, const store::Key& key, BlockHeap& heap, const Thresholds& thresholds, Draft* draft = nullptr)
+      : edit_(db, key, store::Type::hash, draft), heap_(heap), thresholds_(thresholds) {}
 
   bool exists() const { return edit_.exists(); }
   /// The item of a field as it is before the change; null if there is none.

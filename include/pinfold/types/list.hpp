@@ -98,9 +98,9 @@ class ListEdit {
  public:
   /// Returns the block in which the text with this index has been received, or an empty one.
   using BlockOf = std::function<Blob(std::size_t index)>;
-  /// Throws store::WrongType.
-  ListEdit(store::Database& db, const store::Key& key, store::Memory& memory, const Thresholds& thresholds)
-      : edit_(db, key, store::Type::list), memory_(memory), list_size_(thresholds.list_size) {}
+  /// Throws store::WrongType. With a `draft`: see Edit.
+  ListEdit(store::Database& db, const store::Key& key, store::Memory& memory, const Thresholds& thresholds, Draft* draft = nullptr)
+      : edit_(db, key, store::Type::list, draft), memory_(memory), list_size_(thresholds.list_size) {}
 
   bool exists() const { return edit_.exists(); }
   bool packed() const { return edit_.packed(); }

@@ -138,9 +138,9 @@ class SetDraft {
 /// must outlive it. One of the functions that store may be called, once.
 class SetEdit {
  public:
-  /// Throws store::WrongType.
-  SetEdit(store::Database& db, const store::Key& key, BlockHeap& heap, const Thresholds& thresholds)
-      : edit_(db, key, store::Type::set), heap_(heap), thresholds_(thresholds) {}
+  /// Throws store::WrongType. With a `draft`: see Edit.
+  SetEdit(store::Database& db, const store::Key& key, BlockHeap& heap, const Thresholds& thresholds, Draft* draft = nullptr)
+      : edit_(db, key, store::Type::set, draft), heap_(heap), thresholds_(thresholds) {}
 
   bool exists() const { return edit_.exists(); }
   /// The set as it is before the change. Only if exists().
