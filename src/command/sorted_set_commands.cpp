@@ -149,6 +149,9 @@ class ManyScoresTask final : public ManyArgumentsTask {
   ManyScoresTask(Call& call, const types::SortedSet& set)
       : ManyArgumentsTask(call, set.packed() ? set.run().bytes().size() : 0), kept_set_(set, call.engine.keyspace.memory()) {}
 
+  std::uint64_t pinned() const override { return store::memory_of_pin(kept_set_.pin()); }
+  std::uint64_t loose() const override { return store::loose_memory_of_pin(kept_set_.pin()); }
+
  private:
   void answer(Call& call, std::string_view member) override { reply_score(call, kept_set_.set().score(member)); }
 
@@ -221,7 +224,7 @@ Outcome reply_random(Call& call, const types::SortedSet& set, std::int64_t count
   RandomPicks picks = picks_of(count);
   picks.words = how == ScoredReply::flat ? 2 : 1;
   picks.write = scored_writer(how);
-  return set.packed() ? reply_random_items(call, set.run(), picks) : reply_random_items(call, set.collection().items, picks);
+  return set.packed() ? reply_random_items(call, set.run(), picks) : reply_random_items(call, set.collection(), picks);
 }
 
 Outcome zrandmember(Call& call) {
@@ -272,6 +275,8 @@ class ScanMembers : public Task {
     }
     return send(call);
   }
+  std::uint64_t pinned() const override { return store::memory_of_pin(kept_.pin()); }
+  std::uint64_t loose() const override { return store::loose_memory_of_pin(kept_.pin()); }
 
  private:
   enum class Progress : std::uint8_t { more, done, failed };

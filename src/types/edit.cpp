@@ -36,6 +36,7 @@ Stored Edit::put_bytes(store::Form form, std::string_view bytes) {
 }
 
 Stored Edit::put(store::Form form, Collection* collection) {
+  if (!packed() && this->collection().stores() > 1) collection->count_beside(this->collection());
   store::TypedValue value{.kind = kind_of(type_, form), .outside = Collection::own(type_, collection)};
   return db_.put(key_, std::move(value), {.keep_expiry = true});
 }
@@ -60,6 +61,7 @@ bool Edit::make_unique(store::OwnedHandle& handle) const {
   if (shared.unique()) return true;
   Collection* const mine = shared.clone();
   if (mine == nullptr) return false;
+  if (shared.stored()) mine->count_beside(shared);  // its own entry does not count while it is changed
   handle = Collection::own(type_, mine);
   return true;
 }
