@@ -89,8 +89,8 @@ class BlockHeap {
   void note_loose(std::int64_t bytes) { loose_.fetch_add(bytes, std::memory_order_relaxed); }
   std::int64_t loose() const { return loose_.load(std::memory_order_relaxed); }
 
-  /// Adds to the bytes of all nodes of trees, and of the blocks to which their elements refer: a block counts once for each node that refers
-  /// to it. For Tree.
+  /// Adds to the bytes of all nodes of trees, and of the blocks to which their elements refer. A block counts once for each node that
+  /// refers to it. For Tree.
   void note_trees(std::int64_t bytes) { trees_.fetch_add(bytes, std::memory_order_relaxed); }
   /// Adds to the part of this that is the value of an entry. For Collection.
   void note_stored_trees(std::int64_t bytes) { stored_trees_.fetch_add(bytes, std::memory_order_relaxed); }

@@ -129,7 +129,7 @@ class IoThread {
     std::uint64_t clients = UINT64_MAX;              // the clients' share of memory
     std::int64_t unauthenticated_bytes = INT64_MAX;  // the part of this share that unauthenticated clients may take
     std::size_t handshakes = 1;                      // handshakes of this thread that may have begun; not in bytes
-    std::int64_t abandoned = INT64_MAX;  // what only unread replies keep; beyond it clients that do not read are closed
+    std::int64_t abandoned = INT64_MAX;              // what only unread replies keep; beyond it clients that do not read are closed
   };
   const Limits& limits() const { return limits_; }
   /// If more than this waits to be sent, a connection sends it before its next request.

@@ -240,7 +240,8 @@ TEST_CASE("collection: a reader keeps what it has pinned while the value changes
     store.work();
     const Collection& collection = Collection::of(pinned.get());
     CHECK(collection.items.audit().consistent);
-    CHECK(heap.unstored_trees() == static_cast<std::int64_t>(collection.items.memory() + collection.index.memory() + collection.debt.memory()));
+    CHECK(heap.unstored_trees() ==
+          static_cast<std::int64_t>(collection.items.memory() + collection.index.memory() + collection.debt.memory()));
     pinned = {};
     store.work();
     CHECK(heap.unstored_trees() == 0);
