@@ -67,6 +67,12 @@ void Blob::note_stored(void* raw, int sign) {
   if (before + sign == 0) rep.heap->note_loose(bytes);
 }
 
+void Blob::note_in_tree(void* raw, int sign) {
+  const Rep& rep = *static_cast<const Rep*>(raw);
+  rep.heap->note_trees(static_cast<std::int64_t>(rep.block) * sign);
+  note_stored(raw, sign);
+}
+
 void Blob::set_size(std::size_t size) {
   rep_->size = size;
   rep_->written = std::max(rep_->written, size);

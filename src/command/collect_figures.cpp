@@ -109,6 +109,7 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.error_replies = totals.error_total();
   stats.query_limit_disconnections = totals.total(&ThreadStats::query_limit_disconnections);
   stats.output_limit_disconnections = totals.total(&ThreadStats::output_limit_disconnections);
+  stats.abandoned_disconnections = totals.total(&ThreadStats::abandoned_disconnections);
   stats.idle_disconnections = totals.total(&ThreadStats::idle_disconnections);
   stats.protocol_errors = totals.total(&ThreadStats::protocol_errors);
   stats.auth_failures = totals.total(&ThreadStats::auth_failures);
@@ -477,6 +478,7 @@ MemoryFigures collect_memory_figures(const Engine& engine, const Locks& held) {
   figures.coalescing = memory.used(Use::coalescing);
   figures.clients = memory.used(Use::clients);
   figures.messages = engine.pubsub.pending();
+  figures.pinned = static_cast<std::uint64_t>(engine.abandoned());
   figures.sampling = memory.used(Use::sampling);
   figures.tracking = memory.used(Use::tracking);
   figures.scripts = memory.used(Use::scripts);

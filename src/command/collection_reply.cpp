@@ -86,6 +86,8 @@ class ItemsTask : public Task {
   ItemsTask(store::KeptTree&& tree, const ItemsReply& what) : items_(std::move(tree), what) {}
 
   Outcome step(Call& call) override { return items_.step(call, *this); }
+  std::uint64_t pinned() const override { return items_.tree().memory(); }
+  std::uint64_t loose() const override { return items_.tree().loose_memory(); }
 
  private:
   ItemsInPieces items_;
@@ -134,12 +136,13 @@ resp::Written reply_items(Call& call, const types::Run& run, const ItemsReply& w
   return {};
 }
 
+store::KeptTree keep_items(Call& call, const store::Collection& collection) { return {call.engine.keyspace.memory(), collection}; }
 store::KeptTree keep_tree(Call& call, store::Tree&& tree) { return {call.engine.keyspace.memory(), std::move(tree)}; }
 
-Outcome reply_items(Call& call, const store::Tree& tree, const ItemsReply& what) {
-  if (is_few(call, tree, what)) return write_all(call, tree, what);
+Outcome reply_items(Call& call, const store::Collection& collection, const ItemsReply& what) {
+  if (is_few(call, collection.items, what)) return write_all(call, collection.items, what);
   if (refuse_many_inside_exec(call, what.count)) return Outcome::done;
-  return call.begin(std::make_unique<ItemsTask>(keep_tree(call, tree.share()), what));
+  return call.begin(std::make_unique<ItemsTask>(keep_items(call, collection), what));
 }
 
 Outcome reply_items(Call& call, store::Tree&& tree, const ItemsReply& what) {

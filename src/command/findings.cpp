@@ -560,7 +560,8 @@ Words connections_refused(const Evidence& evidence) {
 Words clients_closed(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &StatsFigures::evicted_clients) + grown(evidence, &StatsFigures::clients_closed_for_users) +
                               grown(evidence, &StatsFigures::output_limit_disconnections) +
-                              grown(evidence, &StatsFigures::query_limit_disconnections);
+                              grown(evidence, &StatsFigures::query_limit_disconnections) +
+                              grown(evidence, &StatsFigures::abandoned_disconnections);
   return happened(evidence, count, "Clients were closed because of what they take in memory",
                   "The log says which, and which limit it was.");
 }

@@ -395,6 +395,7 @@ class LongSearch {
       : kept_(set, call.engine.keyspace.memory()), memory_(call.engine, call.session.shared), search(kept_.set(), query) {}
   // Returns false if clients may not take so much memory.
   bool take_memory() { return memory_.ask(search.memory()); }
+  const store::OwnedHandle& pin() const { return kept_.pin(); }
 
  private:
   const types::SortedSetSnapshot kept_;
@@ -422,6 +423,8 @@ class ShowPlaces : public Task {
     while (written_ < search.size() && call.reply.output().size() < end) write_found(call.reply, query_, search.found(written_++));
     return written_ < search.size() ? Outcome::waits : Outcome::done;
   }
+  std::uint64_t pinned() const override { return store::memory_of_pin(work_.pin()); }
+  std::uint64_t loose() const override { return store::loose_memory_of_pin(work_.pin()); }
 
  private:
   LongSearch work_;

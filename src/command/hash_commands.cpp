@@ -183,9 +183,12 @@ class ManyFieldsTask final : public ManyArgumentsTask {
     if (hash.packed()) {
       run_ = hash.run().bytes();
     } else {
-      tree_ = keep_tree(call, hash.tree().share());
+      tree_ = keep_items(call, hash.collection());
     }
   }
+
+  std::uint64_t pinned() const override { return tree_.memory(); }
+  std::uint64_t loose() const override { return tree_.loose_memory(); }
 
  private:
   void answer(Call& call, std::string_view name) override {
@@ -232,7 +235,7 @@ Outcome reply_all(Call& call, ItemWriter write, ItemsReply::Header header) {
   const ItemsReply all{.count = size, .header = header, .headed = size, .write = write};
   if (!hash) return header == ItemsReply::Header::map ? call.reply.map(0) : call.reply.array(0);
   if (hash->packed()) return reply_items(call, hash->run(), all);
-  return reply_items(call, hash->tree(), all);
+  return reply_items(call, hash->collection(), all);
 }
 
 Outcome hgetall(Call& call) { return reply_all(call, write_pair, ItemsReply::Header::map); }
@@ -279,7 +282,7 @@ Outcome hrandfield_many(Call& call) {
   RandomPicks picks = picks_of(*count);
   picks.write = with_values ? write_pair_apart : write_field;
   picks.words = with_values && call.reply.protocol() < 3 ? 2 : 1;
-  return hash->packed() ? reply_random_items(call, hash->run(), picks) : reply_random_items(call, hash->tree(), picks);
+  return hash->packed() ? reply_random_items(call, hash->run(), picks) : reply_random_items(call, hash->collection(), picks);
 }
 
 Outcome hrandfield(Call& call) {

@@ -121,7 +121,7 @@ Outcome lrange(Call& call) {
   if (!list) return call.reply.array(0);
   const types::ListRange range = types::list_range(*first, *last, list->size());
   const ItemsReply what{.from = range.from, .count = range.size(), .headed = range.size(), .write = write_item};
-  return list->packed() ? reply_items(call, list->run(), what) : reply_items(call, list->tree(), what);
+  return list->packed() ? reply_items(call, list->run(), what) : reply_items(call, list->collection(), what);
 }
 
 Outcome lindex(Call& call) {

@@ -68,6 +68,7 @@ class MemoryStats {
         {"scripting.bytes", figures_.scripts},
         {"tracking.bytes", figures_.tracking},
         {"messages.bytes", figures_.messages},
+        {"pinned.bytes", figures_.pinned},
         {"overhead.total", figures_.overhead},
         {"keys.count", keys_},
         {"keys.bytes-per-key", keys_ > 0 ? added / keys_ : 0},

@@ -69,6 +69,8 @@ class RepeatedPicksTask : public Task {
     }
     return picks_.count == 0 && released(tree_, end) ? Outcome::done : Outcome::waits;
   }
+  std::uint64_t pinned() const override { return tree_.memory(); }
+  std::uint64_t loose() const override { return tree_.loose_memory(); }
 
  private:
   const std::string run_;
@@ -104,6 +106,8 @@ class DistinctPicksTask : public Task {
     }
     return next_ >= size_ && released(tree_, end) ? Outcome::done : Outcome::waits;
   }
+  std::uint64_t pinned() const override { return tree_.memory(); }
+  std::uint64_t loose() const override { return tree_.loose_memory(); }
 
  private:
   static constexpr unsigned bits = 64;
@@ -176,8 +180,9 @@ bool are_few(const Call& call, const RandomPicks& picks, std::uint64_t bytes, st
   return bytes / size * picks.count <= most_locked_bytes_of(call);
 }
 
-Outcome write_whole(Call& call, const store::Tree& tree, const RandomPicks& picks) {
-  return reply_items(call, tree, {.count = tree.size(), .headed = tree.size() * picks.words, .write = picks.write});
+Outcome write_whole(Call& call, const store::Collection& collection, const RandomPicks& picks) {
+  const std::uint64_t size = collection.size();
+  return reply_items(call, collection, {.count = size, .headed = size * picks.words, .write = picks.write});
 }
 
 }  // namespace
@@ -206,13 +211,14 @@ Outcome reply_random_items(Call& call, const types::Run& run, RandomPicks picks)
   return Outcome::done;
 }
 
-Outcome reply_random_items(Call& call, const store::Tree& tree, RandomPicks picks) {
+Outcome reply_random_items(Call& call, const store::Collection& collection, RandomPicks picks) {
+  const store::Tree& tree = collection.items;
   const std::uint64_t size = tree.size();
-  if (picks.distinct && picks.count >= size) return write_whole(call, tree, picks);
+  if (picks.distinct && picks.count >= size) return write_whole(call, collection, picks);
   if (!are_few(call, picks, tree.memory(), size)) {
     if (refuse_many_inside_exec(call, picks.count)) return Outcome::done;
-    if (picks.distinct) return call.begin(std::make_unique<DistinctPicksTask>(call, keep_tree(call, tree.share()), picks));
-    return call.begin(std::make_unique<RepeatedPicksTask>(keep_tree(call, tree.share()), picks));
+    if (picks.distinct) return call.begin(std::make_unique<DistinctPicksTask>(call, keep_items(call, collection), picks));
+    return call.begin(std::make_unique<RepeatedPicksTask>(keep_items(call, collection), picks));
   }
   call.reply.array(picks.count * picks.words);
   if (picks.distinct) {

@@ -114,14 +114,12 @@ struct KeptSet {
   KeptSet(Call& call, const Set& set)
       : form(set.layout() == Set::Layout::numbers ? store::Form::packed_numbers : store::Form::packed_small),
         bytes(set.bytes()),
-        tree(keep_tree(call, set.layout() == Set::Layout::tree ? set.tree().share() : store::Tree())),
-        is_tree(set.layout() == Set::Layout::tree) {}
-  Set view() const { return {form, bytes, is_tree ? &*tree : nullptr}; }
+        pin(set.layout() == Set::Layout::tree ? set.collection().pin(call.engine.keyspace.memory().leftovers()) : store::OwnedHandle()) {}
+  Set view() const { return {form, bytes, pin ? &store::Collection::of(pin.get()) : nullptr}; }
 
   store::Form form;
   std::string bytes;
-  store::KeptTree tree;
-  bool is_tree;
+  store::OwnedHandle pin;
 };
 
 class CombineTask : public Task {
@@ -133,7 +131,10 @@ class CombineTask : public Task {
     kept_ = memory_.ask(bytes);
     if (!kept_) return;
     if (stores()) target_ = call.key(0).text;
-    for (const Set& set : sets) sets_.emplace_back(call, set);
+    for (const Set& set : sets) {
+      sets_.emplace_back(call, set);
+      pinned_ += store::memory_of_pin(sets_.back().pin);
+    }
   }
 
   Outcome step(Call& call) override {
@@ -151,6 +152,13 @@ class CombineTask : public Task {
     return released(end) ? answered_ : Outcome::waits;
   }
 
+  std::uint64_t pinned() const override { return pinned_ + merged_memory(); }
+  std::uint64_t loose() const override {
+    std::uint64_t bytes = merged_memory();
+    for (const KeptSet& set : sets_) bytes += store::loose_memory_of_pin(set.pin);
+    return bytes;
+  }
+
  private:
   enum class Stage : std::uint8_t { beginning, merging, combining, writing, releasing };
   enum class Progress : std::uint8_t { more, done, failed };
@@ -164,6 +172,7 @@ class CombineTask : public Task {
     if (stage_ == Stage::merging) return &*merged_;
     return stores() ? &*result_ : nullptr;
   }
+  std::uint64_t merged_memory() const { return merged_ ? merged_->collection().memory() : 0; }
   // Of a difference all sets but the first are merged.
   std::size_t first_merged() const { return request_.operation == SetOperation::difference ? 1 : 0; }
 
@@ -202,7 +211,7 @@ class CombineTask : public Task {
       sets = views(0);
     } else {
       if (first_merged() == 1) sets.push_back(sets_[0].view());
-      sets.emplace_back(store::Form::tree_large, std::string_view(), &merged_->tree());
+      sets.emplace_back(store::Form::tree_large, std::string_view(), &merged_->collection());
     }
     const bool adds_all = request_.operation == SetOperation::union_of_all && stores();
     combination_.emplace(adds_all ? SetOperation::concatenation : request_.operation, std::move(sets));
@@ -268,10 +277,10 @@ class CombineTask : public Task {
     return outcome;
   }
 
-  // Gives up the snapshots. They may have become the last holders of nodes.
+  // Gives up the snapshots.
   bool released(std::int64_t end) {
-    for (store::Budget budget; !sets_.empty(); budget = {}) {
-      if (!sets_.front().is_tree || sets_.front().tree.release(budget)) sets_.pop_front();
+    while (!sets_.empty()) {
+      sets_.pop_front();
       if (monotonic_us() >= end) return sets_.empty();
     }
     return true;
@@ -283,6 +292,7 @@ class CombineTask : public Task {
   bool kept_ = false;  // whether there was memory for what follows
   std::string target_;
   std::deque<KeptSet> sets_;
+  std::uint64_t pinned_ = 0;  // bytes of the collections among them
   std::optional<SetDraft> merged_;
   std::optional<SetDraft> result_;
   std::optional<SetCombination> combination_;

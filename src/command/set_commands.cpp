@@ -120,8 +120,8 @@ class ManyMembersTask final : public ManyArgumentsTask {
   ManyMembersTask(Call& call, const Set& set) : ManyArgumentsTask(call, set.bytes().size()) {
     if (!kept()) return;
     if (set.layout() == Set::Layout::tree) {
-      tree_ = set.tree().share();
-      set_.emplace(store::Form::tree_small, std::string_view(), &tree_);
+      pin_ = set.collection().pin(call.engine.keyspace.memory().leftovers());
+      set_.emplace(store::Form::tree_small, std::string_view(), &store::Collection::of(pin_.get()));
     } else {
       bytes_ = set.bytes();
       const bool numbers = set.layout() == Set::Layout::numbers;
@@ -129,11 +129,14 @@ class ManyMembersTask final : public ManyArgumentsTask {
     }
   }
 
+  std::uint64_t pinned() const override { return store::memory_of_pin(pin_); }
+  std::uint64_t loose() const override { return store::loose_memory_of_pin(pin_); }
+
  private:
   void answer(Call& call, std::string_view member) override { call.reply.integer(set_->contains(PackedElement(member)) ? 1 : 0); }
 
   std::string bytes_;
-  store::Tree tree_;
+  store::OwnedHandle pin_;
   std::optional<Set> set_;
 };
 
@@ -191,7 +194,7 @@ Outcome srandmember_many(Call& call) {
   picks.write = write_member;
   switch (set->layout()) {
     case Set::Layout::tree:
-      return reply_random_items(call, set->tree(), picks);
+      return reply_random_items(call, set->collection(), picks);
     case Set::Layout::run:
       return reply_random_items(call, set->run(), picks);
     default: {
@@ -304,6 +307,12 @@ class PoppedTask : public Task {
       }
     }
     return next_ < popped_.size() ? Outcome::waits : Outcome::done;
+  }
+
+  std::uint64_t pinned() const override {
+    std::uint64_t bytes = 0;
+    for (const store::KeptTree& tree : popped_) bytes += tree.memory();  // one or two
+    return bytes;
   }
 
  private:

@@ -21,7 +21,7 @@ void write_member(resp::Reply& reply, const char* item) { reply_element(reply, s
 Outcome reply_members(Call& call, const Set& set) {
   if (set.layout() == Set::Layout::tree) {
     const std::uint64_t size = set.size();
-    return reply_items(call, set.tree(), {.count = size, .header = ItemsReply::Header::set, .headed = size, .write = write_member});
+    return reply_items(call, set.collection(), {.count = size, .header = ItemsReply::Header::set, .headed = size, .write = write_member});
   }
   call.reply.set(set.size());
   set.visit(0, set.size(), [&](const types::Member& member) {

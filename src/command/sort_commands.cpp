@@ -175,6 +175,7 @@ class SortSource {
   Type type() const { return type_; }
   std::uint64_t size() const { return size_; }
   std::uint64_t memory() const { return packed_.size() + numbers_.size(); }
+  const store::OwnedHandle& pin() const { return pin_; }
 
   // Whether the value is still the one of which this was made.
   bool is(const std::optional<store::Value>& value) const {
@@ -290,6 +291,9 @@ class SortTask final : public Task {
       if (progress == Progress::more || (!call.in_transaction && monotonic_us() >= end)) return Outcome::waits;
     }
   }
+
+  std::uint64_t pinned() const override { return store::memory_of_pin(source_.pin()); }
+  std::uint64_t loose() const override { return store::loose_memory_of_pin(source_.pin()); }
 
  private:
   enum class Stage : std::uint8_t { collect, weigh, sort, deliver };

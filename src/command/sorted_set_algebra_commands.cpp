@@ -97,14 +97,24 @@ class LongAlgebra {
     std::uint64_t bytes = algebra->memory();
     for (const types::Operand& operand : algebra->operands()) bytes += sizeof operand + operand.kept_bytes();
     if (!memory_.ask(bytes)) return false;
-    for (types::Operand& operand : algebra->operands()) operand.keep(call.engine.keyspace.memory());
+    for (types::Operand& operand : algebra->operands()) {
+      operand.keep(call.engine.keyspace.memory());
+      pinned_ += store::memory_of_pin(operand.pin());
+    }
     return true;
+  }
+  std::uint64_t pinned() const { return pinned_; }
+  std::uint64_t loose() const {
+    std::uint64_t bytes = 0;
+    for (const types::Operand& operand : algebra->operands()) bytes += store::loose_memory_of_pin(operand.pin());
+    return bytes;
   }
 
   std::unique_ptr<ScoredAlgebra> algebra;
 
  private:
   ClientMemory memory_;
+  std::uint64_t pinned_ = 0;  // bytes of the collections that are operands
 };
 
 class ShowAlgebra : public Task {
@@ -132,6 +142,8 @@ class ShowAlgebra : public Task {
     }
     return written_ < algebra.size() ? Outcome::waits : Outcome::done;
   }
+  std::uint64_t pinned() const override { return work_.pinned(); }
+  std::uint64_t loose() const override { return work_.loose(); }
 
  private:
   LongAlgebra work_;

@@ -250,7 +250,7 @@ Outcome reply_random(Call& call, const types::SortedSet& set, std::int64_t count
   RandomPicks picks = picks_of(count);
   picks.words = how == ScoredReply::flat ? 2 : 1;
   picks.write = scored_writer(how);
-  return set.packed() ? reply_random_items(call, set.run(), picks) : reply_random_items(call, set.collection().items, picks);
+  return set.packed() ? reply_random_items(call, set.run(), picks) : reply_random_items(call, set.collection(), picks);
 }
 
 Outcome zrandmember(Call& call) {
@@ -302,6 +302,8 @@ class ScanMembers : public Task {
     }
     return send(call);
   }
+  std::uint64_t pinned() const override { return store::memory_of_pin(kept_.pin()); }
+  std::uint64_t loose() const override { return store::loose_memory_of_pin(kept_.pin()); }
 
  private:
   enum class Progress : std::uint8_t { more, done, failed };

@@ -86,6 +86,9 @@ class ManyScoresTask final : public ManyArgumentsTask {
         kept_set_(set, call.engine.keyspace.memory()),
         write_(write) {}
 
+  std::uint64_t pinned() const override { return store::memory_of_pin(kept_set_.pin()); }
+  std::uint64_t loose() const override { return store::loose_memory_of_pin(kept_set_.pin()); }
+
  private:
   void answer(Call& call, std::string_view member) override { write_(call.reply, kept_set_.set().score(member)); }
 
@@ -137,7 +140,7 @@ Outcome reply_members(Call& call, const types::SortedSet& set, types::Positions 
   const std::uint64_t count = positions.size();
   const ItemsReply what = scored_items(how, count == 0 ? 0 : positions.first, count, reverse);
   if (set.packed()) return reply_items(call, set.run(), what);
-  return reply_items(call, set.collection().items, what);
+  return reply_items(call, set.collection(), what);
 }
 
 namespace {
@@ -218,6 +221,8 @@ class PayAndShow : public PayingTask {
         pop_(pop),
         count_(piece.size()),
         items_(keep_tree(call, std::move(piece)), scored_items(pop.how, 0, count_, pop.highest)) {}
+
+  std::uint64_t pinned() const override { return items_.tree().memory(); }
 
  private:
   Outcome answer(Call& call) override {

@@ -15,6 +15,7 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::protocol_errors,
     &ThreadStats::output_limit_disconnections,
     &ThreadStats::query_limit_disconnections,
+    &ThreadStats::abandoned_disconnections,
     &ThreadStats::idle_disconnections,
     &ThreadStats::auth_failures,
     &ThreadStats::auth_limited,

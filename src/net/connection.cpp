@@ -50,6 +50,7 @@ Connection::~Connection() {
   thread_.engine().clients.remove(session_.shared);
   thread_.engine().keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(accounted_));
   thread_.engine().clients.unread_blobs.fetch_sub(static_cast<std::int64_t>(accounted_blobs_), relaxed);
+  thread_.engine().clients.pinned.fetch_sub(static_cast<std::int64_t>(accounted_pinned_), relaxed);
   thread_.engine().clients.unauthenticated_bytes.fetch_sub(static_cast<std::int64_t>(accounted_unauthenticated_), relaxed);
 }
 

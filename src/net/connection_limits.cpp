@@ -134,13 +134,30 @@ bool Connection::unread_over_limit() {
   return true;
 }
 
-// Blobs that only wait to be read, and are not stored any more, take room that eviction cannot get back.
-void Connection::give_way() {
+// Whether the client reads the reply of a long command so slowly that it may not keep collections for it while they take too much memory.
+// Those of a client that reads are soon free.
+bool Connection::lingers() const {
+  constexpr std::int64_t patience_ms = 1000;
+  constexpr std::int64_t least_per_ms = 1024;
+  const std::int64_t ms = thread_.now() - pinned_since_;
+  if (unsent_.empty() || ms < patience_ms || blocked_by_.has(BlockedBy::pause)) return false;
+  const std::uint64_t read = session_.shared.net_output.load(relaxed) - pinned_at_;
+  return reads_slowly(patience_ms) || read < static_cast<std::uint64_t>(ms * least_per_ms);
+}
+
+// Values that only wait to be read, and are not stored any more, take room that eviction cannot get back.
+std::size_t Connection::could_give_up() {
   constexpr std::size_t harmless = 64 * 1024;
   constexpr std::int64_t patience_ms = 1000;
-  if (ending_ == Ending::closed || unsent_.held_bytes() <= harmless || !reads_slowly(patience_ms) || unsent_.abandoned_bytes() <= harmless)
-    return;
-  thread_.dispatcher().stats().output_limit_disconnections.add();
+  if (ending_ == Ending::closed || unsent_.empty()) return 0;
+  std::size_t bytes = 0;
+  if (unsent_.held_bytes() > harmless && reads_slowly(patience_ms)) bytes += unsent_.abandoned_bytes();
+  if (accounted_pinned_ > harmless && session_.task != nullptr && lingers()) bytes += session_.task->loose();
+  return bytes > harmless ? bytes : 0;
+}
+
+void Connection::give_way() {
+  thread_.dispatcher().stats().abandoned_disconnections.add();
   log_closing("it does not read its replies, whose values are no longer stored but take too much memory");
   close();
 }
@@ -208,6 +225,7 @@ void Connection::account() {
     engine.clients.unread_blobs.fetch_add(static_cast<std::int64_t>(blobs) - static_cast<std::int64_t>(accounted_blobs_), relaxed);
     accounted_blobs_ = blobs;
   }
+  account_pinned();
   if (const std::size_t large = ending_ == Ending::closed ? 0 : arriving(); large != accounted_arriving_) {
     engine.clients.arriving.fetch_add(static_cast<std::int64_t>(large) - static_cast<std::int64_t>(accounted_arriving_), relaxed);
     accounted_arriving_ = large;
@@ -226,6 +244,22 @@ void Connection::account() {
   session_.shared.buffer_memory.store(now, relaxed);
   if (ending_ == Ending::closed) return engine.clients.recount(session_.shared);
   engine.enforce_user_share(session_);
+}
+
+// What the task of a long command keeps while its reply is being sent.
+void Connection::account_pinned() {
+  const bool replies = ending_ != Ending::closed && session_.task != nullptr && session_.task->replying;
+  const std::uint64_t now = replies ? session_.task->pinned() : 0;
+  if (now == accounted_pinned_) return;
+  if (accounted_pinned_ == 0) restart_pinned();
+  thread_.engine().clients.pinned.fetch_add(static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_pinned_), relaxed);
+  accounted_pinned_ = now;
+}
+
+// How fast it reads what its long command replies counts from now on.
+void Connection::restart_pinned() {
+  pinned_since_ = thread_.now();
+  pinned_at_ = session_.shared.net_output.load(relaxed);
 }
 
 // Bytes of large arguments that have come: of the request at hand, and of those that wait for EXEC.

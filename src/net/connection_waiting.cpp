@@ -25,6 +25,7 @@ void Connection::set_paused(bool paused) {
 void Connection::resume() {
   if (!blocked_by_.has(BlockedBy::pause) || ending_ == Ending::closed) return;
   set_paused(false);
+  restart_pinned();
   if (waits()) return thread_.serve_task(*this);
   go_on();
 }

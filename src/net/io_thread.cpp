@@ -1,6 +1,7 @@
 #include "pinfold/net/io_thread.hpp"
 
 #include <algorithm>
+#include <array>
 #include <climits>
 #include <functional>
 #include <utility>
@@ -252,8 +253,8 @@ inline std::size_t IoThread::round(int most_ms) {
     serve_handshakes();
   if (client_memory() > limits_.clients) [[unlikely]]
     make_clients_fit();
-  if (too_many_abandoned_blobs()) [[unlikely]]
-    free_abandoned_blobs();
+  if (too_much_is_abandoned()) [[unlikely]]
+    free_abandoned();
   if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
   if (to_tick_ > 0) tick_some();
   if (!waiting_.empty()) end_expired_waits();
@@ -320,7 +321,7 @@ void IoThread::update_limits() {
   const std::uint64_t share = engine_.clients_share();
   limits_.clients = share == UINT64_MAX ? share : share + engine_.clients.idle_bytes();
   const std::uint64_t memory = engine_.keyspace.memory().limit();
-  limits_.abandoned_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
+  limits_.abandoned = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
   limits_.unread = unread_limit(share, output);
   // Too little to push anybody else out.
   limits_.unauthenticated_bytes = static_cast<std::int64_t>(std::min<std::uint64_t>(share / 8, INT64_MAX));
@@ -344,16 +345,21 @@ void IoThread::make_clients_fit() {
   if (!fit) next_client_eviction_ = now() + patience_ms;
 }
 
-// Each thread looks at its own connections, some at a time.
-void IoThread::free_abandoned_blobs() {
+// Each thread looks at its own connections, some at a time. Of these, the ones that keep most go first.
+void IoThread::free_abandoned() {
   constexpr std::int64_t patience_ms = 10;
   constexpr std::size_t most_at_once = 128;
   if (now() < next_abandoned_check_) return;
   next_abandoned_check_ = now() + patience_ms;
-  for (std::size_t left = std::min(most_at_once, row_.size()); left > 0 && too_many_abandoned_blobs(); --left) {
+  std::array<std::pair<std::size_t, Connection*>, most_at_once> found;
+  std::size_t count = 0;
+  for (std::size_t left = std::min(most_at_once, row_.size()); left > 0; --left) {
     if (looked_at_ >= row_.size()) looked_at_ = 0;
-    row_[looked_at_++]->give_way();
+    Connection& connection = *row_[looked_at_++];
+    if (const std::size_t bytes = connection.could_give_up(); bytes > 0) found[count++] = {bytes, &connection};
   }
+  std::sort(found.begin(), found.begin() + count, std::greater<>());
+  for (std::size_t i = 0; i < count && too_much_is_abandoned(); ++i) found[i].second->give_way();
 }
 
 int IoThread::idle_ms() const {

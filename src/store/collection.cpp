@@ -1,5 +1,6 @@
 #include "pinfold/store/collection.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -31,12 +32,10 @@ Collection* Collection::make(BlockHeap& heap, Type type) {
   char* const block = heap.allocate(block_size());
   if (block == nullptr) return nullptr;
   std::memset(block, 0, block_size());  // what lay there before may have to be erased
-  auto* const made = new (block) Collection(heap, type);
-  made->note_loose(block_size());
-  return made;
+  return new (block) Collection(heap, type);
 }
 
-std::size_t Collection::memory() const { return block_size() + items.memory() + index.memory() + debt.memory(); }
+std::size_t Collection::memory() const { return block_size() + tree_memory(); }
 
 Collection* Collection::clone() const {
   Collection* const other = make(*heap_, type_);
@@ -47,40 +46,35 @@ Collection* Collection::clone() const {
   return other;
 }
 
-OwnedHandle Collection::pin(Leftovers& leftovers) {
-  OwnedHandle pin = own(type_, static_cast<Collection*>(share(this)));
+OwnedHandle Collection::pin(Leftovers& leftovers) const {
+  // Only its count of references changes.
+  OwnedHandle pin = own(type_, static_cast<Collection*>(share(const_cast<Collection*>(this))));
   pin.free_in(leftovers);
   return pin;
 }
 
-// --- loose memory ---
+// --- operations of the type ---
 
-void Collection::note_loose(std::int64_t bytes) {
-  loose_.fetch_add(bytes, std::memory_order_relaxed);
-  heap_->note_loose(bytes);
-}
-
-// Reports as loose what has been added or removed since the last report, if no entry refers to the collection. For the only holder.
-void Collection::settle() {
-  const std::int64_t bytes = stores_.load(std::memory_order_relaxed) == 0 ? static_cast<std::int64_t>(memory()) : 0;
-  note_loose(bytes - loose_.load(std::memory_order_relaxed));
-}
-
-// With several holders, several threads may be here; the collection is not changed then.
+// Every change of a collection in an entry is between two of these, or is told by note_growth (Table::change_handle). With several
+// holders, several threads may be here; the collection is not changed then.
 void Collection::note_stored(void* raw, int sign) {
   auto& collection = *static_cast<Collection*>(raw);
   const int before = collection.stores_.fetch_add(sign, std::memory_order_relaxed);
   if (before != 0 && before + sign != 0) return;
-  if (collection.unique()) return collection.settle();
-  const auto bytes = static_cast<std::int64_t>(collection.memory());
-  collection.note_loose(before == 0 ? -bytes : bytes);
+  const std::uint64_t memory = collection.tree_memory();
+  const std::uint64_t counted = memory - std::min(memory, collection.counted_elsewhere_);
+  const auto bytes = before == 0 ? static_cast<std::int64_t>(counted) : -collection.told_.load(std::memory_order_relaxed);
+  collection.told_.fetch_add(bytes, std::memory_order_relaxed);
+  collection.heap_->note_stored_trees(bytes);
 }
 
-// --- operations of the type ---
+void Collection::note_growth(std::int64_t bytes) {
+  told_.fetch_add(bytes, std::memory_order_relaxed);
+  heap_->note_stored_trees(bytes);
+}
 
 void* Collection::share(void* raw) {
   auto& collection = *static_cast<Collection*>(raw);
-  if (collection.unique()) collection.settle();
   collection.references_.fetch_add(1, std::memory_order_relaxed);
   return raw;
 }
@@ -89,7 +83,6 @@ bool Collection::release(void* raw, Budget& budget) {
   auto& collection = *static_cast<Collection*>(raw);
   if (!collection.unique() && collection.references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return true;
   collection.references_.store(1, std::memory_order_relaxed);  // nobody else is left; this may take several calls
-  collection.note_loose(-collection.loose_.load(std::memory_order_relaxed));
   const bool wipe = collection.wipe_when_freed_.load(std::memory_order_relaxed);
   for (Tree* const tree : {&collection.debt, &collection.index, &collection.items}) {
     if (wipe) tree->wipe_when_freed();

@@ -5,6 +5,8 @@
 
 namespace pinfold::store {
 
+KeptTree::KeptTree(Memory& memory, const Collection& collection) : memory_(&memory), pin_(collection.pin(memory.leftovers())) {}
+
 KeptTree::~KeptTree() {
   constexpr std::uint64_t entries_at_once = 16;
   constexpr std::uint64_t bytes_at_once = 16 * 1024;

@@ -187,6 +187,7 @@ void Table::account_growth(Ref ref, std::uint64_t before, std::uint64_t now) {
     wipe_stored(ref);
   if (now == before) return;
   const std::int64_t growth = static_cast<std::int64_t>(now) - static_cast<std::int64_t>(before);
+  Collection::of(entry(ref).handle()).note_growth(growth);
   log_.count_growth(log_.segment_of(ref), growth);
   --outside_sizes_[SizeClasses::outside_class(before)];
   ++outside_sizes_[SizeClasses::outside_class(now)];

@@ -192,7 +192,7 @@ bool Tree::plant(std::string_view item) {
   if (leaf == nullptr) return false;
   leaf->append(item, 1);
   leaf->has_blocks = memory_of_blocks(kind_, item.data()) != 0;
-  for_each_block_of(kind_, item.data(), [](void* block) { Blob::note_stored(block, 1); });
+  for_each_block_of(kind_, item.data(), [](void* block) { Blob::note_in_tree(block, 1); });
   root_ = leaf;
   size_ = 1;
   memory_ = leaf->size() + memory_of_blocks(kind_, item.data());
@@ -212,7 +212,7 @@ bool Tree::put(Path& path, bool replaced, std::string_view item) {
     if (bytes > leaf.room() && !resize_leaf(path, bytes, at_start)) return false;
     set_in_place(path, replaced, item);
   }
-  for_each_block_of(kind_, item.data(), [](void* block) { Blob::note_stored(block, 1); });
+  for_each_block_of(kind_, item.data(), [](void* block) { Blob::note_in_tree(block, 1); });
   return true;
 }
 

@@ -33,6 +33,7 @@ Tree::Node* Tree::Node::make(BlockHeap& heap, TreeKind kind, unsigned level, std
   const std::size_t block = BlockHeap::rounded(size);
   char* const raw = heap.allocate(block);
   if (raw == nullptr) return nullptr;
+  heap.note_trees(static_cast<std::int64_t>(block));
   std::memset(raw, 0, block);
   Node* const node = new (raw) Node;
   node->references.store(1, std::memory_order_relaxed);
@@ -46,6 +47,7 @@ Tree::Node* Tree::Node::make(BlockHeap& heap, TreeKind kind, unsigned level, std
 void Tree::Node::free(BlockHeap& heap, Node* node, bool wipe) {
   const unsigned size = node->size();
   work::nodes();
+  heap.note_trees(-static_cast<std::int64_t>(size));
   heap.free(reinterpret_cast<char*>(node), size, wipe);
 }
 

@@ -49,6 +49,7 @@ Stored Edit::put(store::Form form, Collection* collection) {
     draft_->put(form, Collection::own(type_, collection));
     return Stored::done;
   }
+  if (!packed() && this->collection().stores() > 1) collection->count_beside(this->collection());
   store::TypedValue value{.kind = kind_of(type_, form), .outside = Collection::own(type_, collection)};
   return db_.put(key_, std::move(value), {.keep_expiry = true});
 }
@@ -67,7 +68,10 @@ Stored Edit::put(Draft& draft) {
   }
   if (packed() || this->form() != form) return put(form, &Collection::of(draft.take().detach()));
   db_.change(key_, type_, [&draft](store::OwnedHandle& handle) {
-    handle = draft.take();
+    const Collection& original = Collection::of(handle.get());
+    store::OwnedHandle changed = draft.take();
+    if (original.stored()) Collection::of(changed.get()).count_beside(original);  // its own entry does not count while it is changed
+    handle = std::move(changed);
     return true;
   });
   return Stored::done;
@@ -102,6 +106,7 @@ bool Edit::make_unique(store::OwnedHandle& handle) const {
   if (shared.unique()) return true;
   Collection* const mine = shared.clone();
   if (mine == nullptr) return false;
+  if (shared.stored()) mine->count_beside(shared);  // its own entry does not count while it is changed
   handle = Collection::own(type_, mine);
   return true;
 }

@@ -373,10 +373,7 @@ SortedSetSnapshot::SortedSetSnapshot(const SortedSet& set, store::Memory& memory
     work::bytes(run_.size());
     return;
   }
-  // Only its count of references changes.
-  void* const raw = const_cast<Collection*>(&set.collection());
-  large_ = store::Handle(store::Type::zset, raw).share();
-  large_.free_in(memory.leftovers());
+  large_ = set.collection().pin(memory.leftovers());
 }
 
 // --- changes ---

@@ -120,9 +120,7 @@ void Operand::keep(store::Memory& memory) {
     bytes_ = own_;
     return;
   }
-  // Only its count of references changes.
-  kept_ = store::Handle(large_->type(), const_cast<store::Collection*>(large_)).share();
-  kept_.free_in(memory.leftovers());
+  kept_ = large_->pin(memory.leftovers());
 }
 
 std::uint64_t Operand::index_memory() const {

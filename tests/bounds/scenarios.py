@@ -597,6 +597,23 @@ def fine_users_among_unauthenticated(server):
             assert user.read() == 0
 
 
+def attack_old_versions(server):
+    """HGETALL by clients that do not read, of a hash of 20 MB that is written anew after each."""
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(server.connect(timeout=300.0))
+        for version in range(12):
+            value = f"{version}".ljust(350, "x")
+            replies = writer.pipeline([("HSET", "versions", *(word for field in range(first, first + 500) for word in (field, value)))
+                                       for first in range(0, 60_000, 500)])
+            assert len(replies) == 120
+            reader = stack.enter_context(server.connect(timeout=300.0))
+            reader.send_command("HGETALL", "versions")
+        until = time.monotonic() + 30
+        while int(writer.call("INFO", "memory").split(b"used_memory_pinned:")[1].split()[0]) > 64 * MB:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
 ALL = [
     Scenario("SCAN with a pattern that backtracks", attack_scan_pattern, prepare_long_key),
     Scenario("KEYS with a pattern that backtracks", attack_keys_pattern, prepare_long_key),
@@ -623,6 +640,7 @@ ALL = [
     Scenario("names of 30 MB", attack_names),
     Scenario("names of 80 MB that are watched", attack_watched_names, prepare_full_of_small_keys),
     Scenario("readers that stop", attack_reader_that_stops),
+    Scenario("readers that stop in old versions of a hash", attack_old_versions, memory_mb=128),
     Scenario("much stored and dropped", attack_fill_and_drop),
     Scenario("1 000 000 arguments", attack_many_arguments, prepare_full_of_small_keys),
     Scenario("a line of 2.4 MB to a client that waits", attack_inline_while_blocked),

@@ -54,6 +54,8 @@ class Blob {
   std::size_t stores() const { return static_cast<std::size_t>(rep_->stores.load(std::memory_order_relaxed)); }
   /// To be called when one more entry refers to the block (+1), or one less (-1).
   static void note_stored(void* raw, int sign);
+  /// The same for a node of a tree that refers to the block.
+  static void note_in_tree(void* raw, int sign);
 
   /// The bytes will be overwritten when the last reference goes. Any holder of a reference may call it, from any thread.
   void wipe_when_freed() { wipe_when_freed(rep_); }

@@ -89,6 +89,15 @@ class BlockHeap {
   void note_loose(std::int64_t bytes) { loose_.fetch_add(bytes, std::memory_order_relaxed); }
   std::int64_t loose() const { return loose_.load(std::memory_order_relaxed); }
 
+  /// Adds to the bytes of all nodes of trees, and of the blocks to which their elements refer. A block counts once for each node that
+  /// refers to it. For Tree.
+  void note_trees(std::int64_t bytes) { trees_.fetch_add(bytes, std::memory_order_relaxed); }
+  /// Adds to the part of this that is the value of an entry. For Collection.
+  void note_stored_trees(std::int64_t bytes) { stored_trees_.fetch_add(bytes, std::memory_order_relaxed); }
+  /// The bytes of trees that are no entry's value: snapshots whose collection was changed or removed meanwhile, what commands are building,
+  /// and what is still to be freed.
+  std::int64_t unstored_trees() const { return trees_.load(std::memory_order_relaxed) - stored_trees_.load(std::memory_order_relaxed); }
+
   /// Whether the background should come soon: since the last call a large block has been noted, or the reservation that was ready has
   /// been used.
   bool has_news() { return news_.load(std::memory_order_relaxed) && news_.exchange(false, std::memory_order_relaxed); }
@@ -151,6 +160,8 @@ class BlockHeap {
   std::atomic<bool> wiping_{false};
   std::atomic<bool> is_ready_{false};
   std::atomic<std::int64_t> loose_{0};
+  std::atomic<std::int64_t> trees_{0};
+  std::atomic<std::int64_t> stored_trees_{0};
 };
 
 }  // namespace pinfold

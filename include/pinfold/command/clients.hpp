@@ -100,8 +100,11 @@ class Clients {
   /// Bytes of large arguments of all clients that have arrived and were not executed yet.
   std::atomic<std::int64_t> arriving{0};
   /// Bytes of blobs in unsent replies of all clients. A blob in two replies counts twice, and a blob that is still stored
-  /// counts too (Engine::abandoned_blobs() deducts it).
+  /// counts too (Engine::abandoned() deducts it).
   std::atomic<std::int64_t> unread_blobs{0};
+  /// Bytes of collections that tasks keep while they send their replies (Task::pinned). One that two tasks keep counts twice, and one that
+  /// is still stored counts too (Engine::abandoned() deducts it).
+  std::atomic<std::int64_t> pinned{0};
 
   /// The number of clients that wait for the end of a CLIENT PAUSE.
   std::atomic<std::int64_t> blocked_by_pause{0};

@@ -39,12 +39,14 @@ struct ItemsReply {
 
 /// Writes the header and the items of a packed collection.
 resp::Written reply_items(Call& call, const types::Run& run, const ItemsReply& what);
-/// Writes the header and the items of a tree: at once if they are few, otherwise in pieces and from a snapshot, by a task. Inside EXEC,
-/// many are refused with an error. O(log items of the tree + items).
-Outcome reply_items(Call& call, const store::Tree& tree, const ItemsReply& what);
-/// A snapshot of a tree for a task, or what a command has cut out of a collection.
+/// Writes the header and the items of a large collection: at once if they are few, otherwise in pieces and from a snapshot, by a task.
+/// Inside EXEC, many are refused with an error. O(log items of the collection + items).
+Outcome reply_items(Call& call, const store::Collection& collection, const ItemsReply& what);
+/// For a task: the items of a collection as they are now.
+store::KeptTree keep_items(Call& call, const store::Collection& collection);
+/// For a task: what a command has cut out of a collection.
 store::KeptTree keep_tree(Call& call, store::Tree&& tree);
-/// For a snapshot that is the command's own (what it has cut out of a collection): it is freed in pieces afterwards. Not inside EXEC if
+/// For a tree that is the command's own (what it has cut out of a collection): it is freed in pieces afterwards. Not inside EXEC if
 /// there are more than most_locked_items_of().
 Outcome reply_items(Call& call, store::Tree&& tree, const ItemsReply& what);
 
@@ -54,6 +56,8 @@ class ItemsInPieces {
   ItemsInPieces(store::KeptTree&& tree, const ItemsReply& what) : tree_(std::move(tree)), what_(what) {}
   /// Writes the next piece. What the step of the task returns.
   Outcome step(Call& call, Task& task);
+  /// For Task::pinned() and Task::loose().
+  const store::KeptTree& tree() const { return tree_; }
 
  private:
   store::KeptTree tree_;

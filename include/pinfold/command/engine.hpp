@@ -90,11 +90,14 @@ class Engine {
   /// are closed.
   void enforce_user_share(Session& session);
 
-  /// Bytes of abandoned blobs, which only unread replies refer to. No entry refers to them, and they are not arriving. The result may be
-  /// more than the real sum, never less.
-  std::int64_t abandoned_blobs() const {
+  /// Abandoned bytes, which only unread replies keep: blobs that no entry refers to and that are not arriving, and nodes of collections
+  /// that are in no entry any more. The result may be more than the real sum, never less. O(1).
+  std::int64_t abandoned() const {
+    const BlockHeap& heap = keyspace.memory().heap();
     const std::int64_t unread = clients.unread_blobs.load(std::memory_order_relaxed);
-    return std::min(unread, keyspace.memory().heap().loose() - clients.arriving.load(std::memory_order_relaxed));
+    const std::int64_t blobs = std::min(unread, heap.loose() - clients.arriving.load(std::memory_order_relaxed));
+    const std::int64_t trees = std::min(clients.pinned.load(std::memory_order_relaxed), heap.unstored_trees());
+    return std::max<std::int64_t>(blobs, 0) + std::max<std::int64_t>(trees, 0);
   }
 
   /// Asks for an orderly shutdown and returns at once. Set by the server.

@@ -104,6 +104,7 @@ struct MemoryFigures {
   std::uint64_t function_count = 0;
   std::uint64_t used = 0;      // the sum of all above
   std::uint64_t messages = 0;  // the part of `clients` that published messages on their way to I/O threads take
+  std::uint64_t pinned = 0;    // the part of `blobs` that only unread replies keep
   std::uint64_t peak = 0;
   std::uint64_t startup = 0;   // `used` before there was any data
   std::uint64_t overhead = 0;  // the part of `used` that is neither keys nor values
@@ -150,6 +151,7 @@ struct StatsFigures {
   std::uint64_t error_replies = 0;
   std::uint64_t query_limit_disconnections = 0;
   std::uint64_t output_limit_disconnections = 0;
+  std::uint64_t abandoned_disconnections = 0;  // because of what their unread replies kept (MemoryFigures::pinned)
   std::uint64_t idle_disconnections = 0;
   std::uint64_t protocol_errors = 0;
   std::uint64_t auth_failures = 0;

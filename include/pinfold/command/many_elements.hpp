@@ -69,6 +69,8 @@ class ManyElementsTask : public Task {
   /// Executes the command by `task`, or at once if clients may not take the memory for the copy of the request.
   static Outcome begin(Call& call, std::unique_ptr<ManyElementsTask> task);
   Outcome step(Call& outer) final;
+  std::uint64_t pinned() const override { return store::memory_of_pin(draft_.pin()); }
+  std::uint64_t loose() const override { return store::loose_memory_of_pin(draft_.pin()); }
 
  protected:
   /// The arguments that are elements.

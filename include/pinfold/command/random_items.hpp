@@ -6,7 +6,7 @@
 
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/collection_reply.hpp"
-#include "pinfold/store/tree.hpp"
+#include "pinfold/store/collection.hpp"
 #include "pinfold/types/run.hpp"
 
 namespace pinfold::command {
@@ -26,6 +26,6 @@ RandomPicks picks_of(std::int64_t count);
 /// memory for each item of the collection if they must be distinct. Inside EXEC, many are refused with an error.
 /// O(picks * log items); for a run O(picks + items).
 Outcome reply_random_items(Call& call, const types::Run& run, RandomPicks picks);
-Outcome reply_random_items(Call& call, const store::Tree& tree, RandomPicks picks);
+Outcome reply_random_items(Call& call, const store::Collection& collection, RandomPicks picks);
 
 }  // namespace pinfold::command

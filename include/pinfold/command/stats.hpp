@@ -85,6 +85,7 @@ struct alignas(64) ThreadStats {
   Counter protocol_errors;
   Counter output_limit_disconnections;
   Counter query_limit_disconnections;
+  Counter abandoned_disconnections;  // Connection::give_way()
   Counter idle_disconnections;
   Counter auth_failures;          // wrong passwords, and wrong tokens of the admin port
   Counter auth_limited;           // attempts refused because of auth-failures-per-minute

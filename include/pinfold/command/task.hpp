@@ -41,6 +41,13 @@ class Task {
   /// arguments and keys are empty.
   virtual Outcome step(Call& call) = 0;
 
+  /// Bytes of collections that it keeps from being freed: old versions, if they are written or removed meanwhile, and what it has cut out
+  /// of them or made. They count as data, and eviction cannot get them back. So a client that does not read its reply may have to go, if
+  /// such tasks keep too much (Connection::give_way). What is in the account of clients (ClientMemory) does not count here. O(1).
+  virtual std::uint64_t pinned() const { return 0; }
+  /// The part of this that is the value of no entry any more. O(collections).
+  virtual std::uint64_t loose() const { return pinned(); }
+
   static constexpr std::size_t reply_piece = 256 * 1024;
   /// How long a step should go on, in microseconds.
   static constexpr std::int64_t step_us = 1000;

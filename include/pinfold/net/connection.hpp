@@ -111,8 +111,10 @@ class Connection final : public EventHandler, public PushReceiver {
   void end_wait(bool with_error);
   /// Runs a step of the client's long command, if it has one, or executes once more the command with which it waits.
   void work();
-  /// Closes the connection if its unsent replies keep much memory in blobs that are no longer stored. Looks at some of the
-  /// blobs in each call.
+  /// How many bytes of values that are no longer stored would be free without the connection, of what its unsent replies and its long
+  /// command keep. 0 if it is little, or if the client reads. Looks at some of the blobs in each call. O(collections of the command).
+  std::size_t could_give_up();
+  /// Closes the connection because of this.
   void give_way();
   /// Called once a second. Checks the idle timeout and the soft output limit, and shrinks buffers that are no longer needed.
   void tick();
@@ -228,7 +230,10 @@ class Connection final : public EventHandler, public PushReceiver {
   bool reads_slowly(std::int64_t patience) const;
   bool unread_over_limit();
   bool arriving_over_limit(std::int64_t idle_ms) const;
+  bool lingers() const;
   void account();
+  void account_pinned();
+  void restart_pinned();
   std::size_t arriving() const;
   std::uint64_t user_share() const;
   std::size_t unread_limit() const;
@@ -304,6 +309,9 @@ class Connection final : public EventHandler, public PushReceiver {
   std::size_t accounted_ = 0;            // bytes that are counted as memory of clients
   std::size_t accounted_arguments_ = 0;  // the parser's part of accounted_
   std::size_t accounted_blobs_ = 0;
+  std::uint64_t accounted_pinned_ = 0;  // bytes that its long command keeps (Task::pinned), while it replies
+  MonoMs pinned_since_;                 // since when these are not 0
+  std::uint64_t pinned_at_ = 0;         // how many bytes it had been sent by then
   std::size_t accounted_arriving_ = 0;
   std::size_t accounted_unauthenticated_ = 0;
 };

@@ -129,7 +129,7 @@ class IoThread {
     std::uint64_t clients = UINT64_MAX;              // the clients' share of memory
     std::int64_t unauthenticated_bytes = INT64_MAX;  // the part of this share that unauthenticated clients may take
     std::size_t handshakes = 1;                      // handshakes of this thread that may have begun; not in bytes
-    std::int64_t abandoned_blobs = INT64_MAX;  // of blobs that only unread replies keep; beyond it clients that do not read are closed
+    std::int64_t abandoned = INT64_MAX;              // what only unread replies keep; beyond it clients that do not read are closed
   };
   const Limits& limits() const { return limits_; }
   /// If more than this waits to be sent, a connection sends it before its next request.
@@ -211,11 +211,12 @@ class IoThread {
   void send_all_deferred();
   void free_output();
   void make_clients_fit();
-  bool too_many_abandoned_blobs() const {
-    const std::int64_t unread = engine_.clients.unread_blobs.load(std::memory_order_relaxed);
-    return unread > limits_.abandoned_blobs && engine_.abandoned_blobs() > limits_.abandoned_blobs;
+  bool too_much_is_abandoned() const {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    const std::int64_t unread = engine_.clients.unread_blobs.load(relaxed) + engine_.clients.pinned.load(relaxed);
+    return unread > limits_.abandoned && engine_.abandoned() > limits_.abandoned;
   }
-  void free_abandoned_blobs();
+  void free_abandoned();
   void look_at_paused();
   void hand_out_later(HandingOut item);
   bool has_to_hand_out() const { return mailbox_.any() || handing_out_some_; }
@@ -265,7 +266,7 @@ class IoThread {
   std::vector<Connection*> row_;
   std::size_t ticked_ = 0;                            // cursor of tick_some()
   std::size_t to_tick_ = 0;                           // connections left for this tick
-  std::size_t looked_at_ = 0;                         // cursor of free_abandoned_blobs()
+  std::size_t looked_at_ = 0;                         // cursor of free_abandoned()
   std::deque<std::uint64_t> paused_;                  // ids of connections that wait for the end of a CLIENT PAUSE
   std::deque<Connection*> unfinished_;                // connections with has_more_input(), in the order of their turns
   std::deque<Connection*> tasks_;                     // connections whose long commands can go on, in the order of their turns

@@ -31,9 +31,10 @@ constexpr Form form_of(ValueKind kind) { return static_cast<Form>(kind.form()); 
 /// reference, with the shard of its key locked. What only reads may be called by any holder of a reference.
 ///
 /// Collections may share nodes and elements' blocks, after clone(). Each counts all of its blocks in memory(), so the sum over all
-/// collections may be more than what the heap has given. A collection that is in no entry is loose (BlockHeap::note_loose) with all of its
-/// memory(), also with the nodes that it shares with one that is in an entry. So heap().loose() may be more than the bytes that no entry
-/// needs. A collection that is being built counts as loose with its first block alone, until somebody else refers to it.
+/// collections may be more than what the heap has given. The heap is told the bytes of the trees of collections that are in entries
+/// (BlockHeap::note_stored_trees), so that it knows those that are in none. A clone of a collection that stays in another entry shares its
+/// nodes with that one, and tells only what it has become larger by (count_beside). So heap().unstored_trees() is not less than the bytes
+/// that no entry needs. It is more if the first of two such collections has gone.
 class Collection {
  public:
   /// A new, empty collection with one reference; null if there is no memory.
@@ -50,12 +51,20 @@ class Collection {
   BlockHeap& heap() { return *heap_; }
   /// Whether the caller's reference is the only one.
   bool unique() const { return references_.load(std::memory_order_acquire) == 1; }
+  /// Whether it is the value of an entry. If it is not, it is a version that somebody still reads. Needs no lock.
+  bool stored() const { return stores() > 0; }
+  /// How many entries refer to it.
+  std::int32_t stores() const { return stores_.load(std::memory_order_relaxed); }
+  /// To be called when a collection that is in one entry alone has become larger by so many bytes, without having left the entry.
+  void note_growth(std::int64_t bytes);
+  /// To be called before a clone of `other` gets into an entry while `other` stays in another one.
+  void count_beside(const Collection& other) { counted_elsewhere_ = other.tree_memory(); }
   /// Another collection with the same nodes, which the caller may change: what a write does with a collection that is not unique().
   /// Null if there is no memory. O(1).
   Collection* clone() const;
   /// A reference that keeps the collection as it is now, for a reader without a lock: a write finds it not unique() and clones it. If it
   /// becomes the last one, the collection is freed in pieces, by `leftovers`. O(1).
-  OwnedHandle pin(Leftovers& leftovers);
+  OwnedHandle pin(Leftovers& leftovers) const;
 
   Tree items;  // list, set, hash; of a sorted set the scored tree
   Tree index;  // of a sorted set
@@ -74,16 +83,23 @@ class Collection {
 
  private:
   Collection(BlockHeap& heap, Type type);
-  void settle();
-  void note_loose(std::int64_t bytes);
+  std::uint64_t tree_memory() const { return items.memory() + index.memory() + debt.memory(); }
 
   BlockHeap* heap_ = nullptr;
   std::atomic<std::uint32_t> references_{1};
   std::atomic<std::int32_t> stores_{0};  // entries that refer to it
-  std::atomic<std::int64_t> loose_{0};   // the bytes that it has reported as loose
+  std::atomic<std::int64_t> told_{0};    // bytes of its trees, as told to the heap while it is in an entry
+  std::uint64_t counted_elsewhere_ = 0;  // bytes that a collection in another entry, of which it is a clone, has told
   std::atomic<bool> wipe_when_freed_{false};
   Type type_ = Type::list;
   Handle link_;  // of Leftovers
 };
+
+/// What a reader's reference (Collection::pin) keeps from being freed: the bytes of its collection; 0 without one.
+inline std::uint64_t memory_of_pin(const OwnedHandle& pin) { return pin ? Collection::of(pin.get()).memory() : 0; }
+/// The same, but 0 as long as the collection is the value of an entry, which then keeps it as well. Needs no lock.
+inline std::uint64_t loose_memory_of_pin(const OwnedHandle& pin) {
+  return pin && !Collection::of(pin.get()).stored() ? memory_of_pin(pin) : 0;
+}
 
 }  // namespace pinfold::store

@@ -89,8 +89,8 @@ class Table {
   /// changed.
   bool put(const Key& key, TypedValue value, const PutOptions& options);
   /// Puts packed bytes in the place of those that the entry of the key has, which must be a packed value of another type than a string.
-  /// The deadline stays, and so does the place. Returns false, with nothing changed, if the entry has to be written anew, and if there is no
-  /// live entry.
+  /// The deadline stays, and so does the place. Returns false, with nothing changed, if the entry has to be written anew, and if there is
+  /// no live entry.
   bool replace_packed(const Key& key, ValueKind kind, std::string_view bytes, UnixMs now);
   /// Where the entry of the key lies; 0 if there is none. Valid until the table is changed.
   Ref find_ref(const Key& key) {

@@ -25,7 +25,7 @@
 //
 // The nodes are blocks of a BlockHeap, of up to 2 KB. A leaf begins with 512 bytes and grows as it fills, so that a small tree is small.
 // A text of more than 512 bytes lies in a block of its own (element.hpp). A tree has its blocks "stored" (Blob::note_stored): so they
-// are not loose. store/tree_node.hpp says how nodes lie in their blocks.
+// are not loose. What trees take is counted apart (BlockHeap::note_trees). store/tree_node.hpp says how nodes lie in their blocks.
 
 #include <algorithm>
 #include <array>

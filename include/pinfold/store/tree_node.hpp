@@ -183,10 +183,10 @@ inline std::size_t memory_of_leaf_blocks(TreeKind kind, const Tree::Node& leaf) 
 /// One more reference to a block, for another leaf that has a copy of the item.
 inline void keep_block(void* block) {
   Blob::share(block).detach();
-  Blob::note_stored(block, 1);
+  Blob::note_in_tree(block, 1);
 }
 inline void give_up_block(void* block, bool wipe) {
-  Blob::note_stored(block, -1);
+  Blob::note_in_tree(block, -1);
   if (wipe) Blob::wipe_when_freed(block);
   Blob::release(block);
 }

@@ -37,6 +37,8 @@ class Draft {
   std::optional<store::Value> before() const { return before_.value(type_); }
   /// The draft as it is, if it has elements. Valid until it is changed.
   std::optional<store::Value> now() const { return now_.value(type_); }
+  /// The reference to the large collection that the draft began with; empty if it began with none.
+  const store::OwnedHandle& pin() const { return before_.tree; }
   bool changed() const { return changed_; }
   /// Bytes of a large collection; 0 for a packed one.
   std::size_t memory() const { return now_.tree ? now_.tree.get().memory() : 0; }

@@ -24,7 +24,8 @@ class Hash {
   /// Only if packed().
   Run run() const { return {store::TreeKind::hash, bytes_}; }
   /// Only if not packed().
-  const store::Tree& tree() const { return store::Collection::of(outside_).items; }
+  const store::Collection& collection() const { return store::Collection::of(outside_); }
+  const store::Tree& tree() const { return collection().items; }
   /// The item of a field; null if there is no such field. O(fields) if packed(), else O(log fields).
   const char* find(const store::PackedElement& field) const { return packed() ? find_item<true>(bytes_, field) : find_item(tree(), field); }
 

@@ -40,18 +40,19 @@ class Set {
  public:
   enum class Layout : std::uint8_t { numbers, run, tree };
 
-  explicit Set(const store::Value& value) : Set(store::form_of(value.kind), value.text, tree_of(value.handle())) {}
-  /// `form` and the packed bytes, or the tree.
-  Set(store::Form form, std::string_view bytes, const store::Tree* tree)
+  explicit Set(const store::Value& value) : Set(store::form_of(value.kind), value.text, collection_of(value.handle())) {}
+  /// `form` and the packed bytes, or the collection.
+  Set(store::Form form, std::string_view bytes, const store::Collection* collection)
       : bytes_(bytes),
-        tree_(tree),
-        layout_(tree != nullptr ? Layout::tree : (form == store::Form::packed_numbers ? Layout::numbers : Layout::run)) {}
+        collection_(collection),
+        layout_(collection != nullptr ? Layout::tree : (form == store::Form::packed_numbers ? Layout::numbers : Layout::run)) {}
 
   Layout layout() const { return layout_; }
   // Each only for its layout.
   NumberSet numbers() const { return NumberSet(bytes_); }
   Run run() const { return {store::TreeKind::set, bytes_}; }
-  const store::Tree& tree() const { return *tree_; }
+  const store::Collection& collection() const { return *collection_; }
+  const store::Tree& tree() const { return collection().items; }
   std::string_view bytes() const { return bytes_; }
 
   /// Members. O(1).
@@ -69,10 +70,10 @@ class Set {
   std::uint64_t visit(std::uint64_t from, std::uint64_t count, Visit&& visit) const;
 
  private:
-  static const store::Tree* tree_of(store::Handle handle) { return handle ? &store::Collection::of(handle).items : nullptr; }
+  static const store::Collection* collection_of(store::Handle handle) { return handle ? &store::Collection::of(handle) : nullptr; }
 
   std::string_view bytes_;
-  const store::Tree* tree_;
+  const store::Collection* collection_;
   Layout layout_;
 };
 
@@ -110,7 +111,8 @@ class SetDraft {
   /// Makes a tree packed if it is small enough. To be called before what follows, which needs members.
   void finish();
   bool is_tree() const { return static_cast<bool>(tree_); }
-  const store::Tree& tree() const { return store::Collection::of(tree_.get()).items; }
+  const store::Collection& collection() const { return store::Collection::of(tree_.get()); }
+  const store::Tree& tree() const { return collection().items; }
   store::Form form() const;
   /// The packed bytes. Only if !is_tree().
   std::string_view bytes() const { return layout_ == Set::Layout::numbers ? numbers_.bytes() : run_.bytes(); }
@@ -144,7 +146,7 @@ class SetEdit {
 
   bool exists() const { return edit_.exists(); }
   /// The set as it is before the change. Only if exists().
-  Set set() const { return {edit_.form(), edit_.bytes(), edit_.packed() ? nullptr : &edit_.collection().items}; }
+  Set set() const { return {edit_.form(), edit_.bytes(), edit_.packed() ? nullptr : &edit_.collection()}; }
 
   /// Whether there is room to add these members. add() asks by itself.
   store::Stored may_add(const Texts& members);

@@ -122,6 +122,8 @@ class SortedSetSnapshot {
   SortedSetSnapshot(const SortedSet& set, store::Memory& memory);
   /// Valid as long as this object.
   SortedSet set() const { return large_ ? SortedSet(store::Collection::of(large_.get())) : SortedSet(run_); }
+  /// The reference to the collection, if it is one: what KeptTree tells of its memory.
+  const store::OwnedHandle& pin() const { return large_; }
 
  private:
   std::string run_;

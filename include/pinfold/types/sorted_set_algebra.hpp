@@ -73,6 +73,8 @@ class Operand {
   void keep(store::Memory& memory);
   /// The bytes that keep() copies.
   std::size_t kept_bytes() const { return bytes_.size(); }
+  /// The reference that keep() has made to a collection.
+  const store::OwnedHandle& pin() const { return kept_; }
   /// The bytes that prepare() and index() take.
   std::uint64_t index_memory() const;
   /// How many members one look-up goes through.

@@ -31,10 +31,10 @@ TEST_CASE("of unread values only those count that nothing else keeps") {
     server.engine.clients.unread_blobs += static_cast<std::int64_t>(output.held_bytes());
   }
   CHECK(server.engine.clients.unread_blobs >= 50 * 100'000);
-  CHECK(server.engine.abandoned_blobs() == 0);
+  CHECK(server.engine.abandoned() == 0);
   client.run("DEL", "k");
-  CHECK(server.engine.abandoned_blobs() >= 100'000);
-  CHECK(server.engine.abandoned_blobs() < 200'000);
+  CHECK(server.engine.abandoned() >= 100'000);
+  CHECK(server.engine.abandoned() < 200'000);
 }
 
 TEST_CASE("the largest clients are evicted first, and none that is exempt") {

@@ -47,6 +47,7 @@ struct Heap {
     }
     CHECK(used == 0);
     CHECK(heap.loose() == 0);
+    CHECK(heap.unstored_trees() == 0);
   }
   std::atomic<std::int64_t> used{0};
   BlockHeap heap{[this](std::int64_t bytes) { used += bytes; }, 0};

@@ -67,6 +67,7 @@ class TypedStore {
     // Whatever a test did: all that there was has been given up, once.
     CHECK(keyspace.memory().used() == 0);
     CHECK(keyspace.memory().heap().loose() == 0);
+    CHECK(keyspace.memory().heap().unstored_trees() == 0);
   }
 
   /// Calls `action(Database&, const Key&)` with the key locked.
