@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 #include "pinfold/base/work.hpp"
 
@@ -212,9 +213,10 @@ void raise_dense(char* text, Element element) {
 // --- Registers ---
 
 Registers& Registers::scratch() {
-  thread_local Registers registers;
-  registers.clear();
-  return registers;
+  // In the heap: as part of the memory of every thread it would be there for those that never count anything.
+  thread_local const auto registers = std::make_unique<Registers>();
+  registers->clear();
+  return *registers;
 }
 
 bool Registers::merge(std::string_view text) {
@@ -276,10 +278,10 @@ std::uint64_t Registers::estimate() const {
 // --- Buffer ---
 
 Buffer& Buffer::scratch() {
-  thread_local Buffer buffer;
-  buffer.begin(false);
-  buffer.size_ += write_zeros(buffer.bytes_.data() + buffer.size_, register_count);
-  return buffer;
+  thread_local const auto buffer = std::make_unique<Buffer>();
+  buffer->begin(false);
+  buffer->size_ += write_zeros(buffer->bytes_.data() + buffer->size_, register_count);
+  return *buffer;
 }
 
 void Buffer::begin(bool dense) {

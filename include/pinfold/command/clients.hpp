@@ -41,7 +41,7 @@ class Clients {
   std::uint64_t idle_bytes() const { return idle_bytes_of(count()) + transport_bytes(); }
   /// Bytes that so many clients with plain sockets would take.
   static constexpr std::uint64_t idle_bytes_of(std::uint64_t clients) {
-    constexpr std::uint64_t one = 1536;  // measured: scripts/bench idle
+    constexpr std::uint64_t one = 2304;  // measured: scripts/bench idle
     return clients * one;
   }
   /// The part of idle_bytes() that transports take beyond what plain sockets do.

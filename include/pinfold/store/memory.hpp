@@ -91,7 +91,7 @@ class Memory {
   /// process has gained since its start, as the kernel measures it. The part that is in no account (pages kept for the next
   /// allocation, the C library's heap, stacks) is taken off the limit, but at most a sixteenth of the limit. So maxmemory
   /// bounds the memory that is really resident, while a wrong measurement cannot empty the cache. `connections` is how many
-  /// bytes the connections take while they are idle. The first 2 MB of that (about 1 400 connections) do not count. The rest is
+  /// bytes the connections take while they are idle. The first 2 MB of that (about 900 connections) do not count. The rest is
   /// taken off the limit as well, but at most a quarter of the limit. Called by the background worker now and then. Must not be
   /// called by two threads at once.
   void observe_growth(std::uint64_t resident_growth, std::uint64_t connections = 0) {

@@ -1050,7 +1050,7 @@ TEST_CASE("rights: a user that may only read changes nothing, and one that may o
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   // PFDEBUG makes a HyperLogLog dense. As in Redis, that asks for a key that may be read.
-  CHECK(try_all(seed, {"reset", "on", "nopass", "+@all", "-pfdebug", "%R~*"}, 40).changed == Names());
+  CHECK(try_all(seed, {"reset", "on", "nopass", "+@all", "-pfdebug", "%R~*"}, 40).changed.empty());
   CHECK(try_all(seed, {"reset", "on", "nopass", "+@all", "%W~*"}, 40).told.empty());
 }
 

@@ -18,7 +18,6 @@
 using namespace pinfold;
 using namespace pinfold::types;
 using store::Form;
-using store::Stored;
 
 namespace {
 
