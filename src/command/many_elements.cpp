@@ -215,7 +215,10 @@ ManyElementsTask::Progress ManyElementsTask::compare(std::int64_t end_us) {
   using store::Collection;
   if (others_ == nullptr) {
     others_ = types::OthersChanges::between(Collection::of(draft_.before()->handle()), Collection::of(successor_.get()));
-    if (others_ == nullptr) return ++tries_ < most_tries ? begin_stage(Stage::look) : give_up();
+    if (others_ == nullptr) {
+      successor_ = {};
+      return ++tries_ < most_tries ? begin_stage(Stage::look) : give_up();
+    }
     if (!memory_.ask(others_memory_ = others_->memory())) return give_up();
   }
   while (!others_->go_on()) {
@@ -242,13 +245,13 @@ ManyElementsTask::Progress ManyElementsTask::follow(Call& call, std::int64_t end
         if (!may_ask_for(stored)) return give_up();
         break;
       }
+      lacks_ = room_for_copies;
       ++at_;
     }
   }
   others_.reset();
   memory_.give_back(others_memory_);
   draft_.succeed(std::move(successor_));
-  lacks_ = room_for_copies;
   return begin_stage(applied_ < args_.size() ? Stage::apply : Stage::store);
 }
 
@@ -261,7 +264,8 @@ store::Stored ManyElementsTask::follow(Call& call, const types::OthersChanges::C
   const types::Thresholds limits = thresholds(call.engine);
   BlockHeap& heap = call.engine.keyspace.memory().heap();
   const auto put = [&](types::Draft& draft, const char* item) { return put_item(db, call.key(), heap, limits, draft, element, item); };
-  if (words.empty()) return put(draft_, change.now);
+  const auto put_in_draft = [&] { return draft_.follow([&] { return put(draft_, change.now); }); };
+  if (words.empty()) return put_in_draft();
   // What it counted for this element counts no more.
   Call for_element(call, call.row, words, call.keys, {});
   const std::size_t count = words.size() - first_;
@@ -272,7 +276,7 @@ store::Stored ManyElementsTask::follow(Call& call, const types::OthersChanges::C
     if (const store::Stored stored = put(as_before, change.before); !stored) return stored;
   }
   if (const store::Stored stored = what_.apply(for_element, {first_, count, 0, as_before}, counted_before); !stored) return stored;
-  if (const store::Stored stored = put(draft_, change.now); !stored) return stored;
+  if (const store::Stored stored = put_in_draft(); !stored) return stored;
   if (const store::Stored stored = what_.apply(for_element, {first_, count, 0, draft_}, counted_now); !stored) return stored;
   counted_ += counted_now - counted_before;
   return store::Stored::done;

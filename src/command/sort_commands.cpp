@@ -533,12 +533,13 @@ class SortTask final : public Task {
   Progress begin_again(Call& call, const std::optional<store::Value>& value) {
     constexpr unsigned most_tries = 32;
     if (++tries_ == most_tries) return fail(call, "ERR the value of " + shown_name(call) + " kept changing while it was sorted, try again");
+    SortSource source = value ? SortSource(call, *value) : SortSource();
+    call.held.release();
     draft_.reset();
     items_.clear();
     texts_.clear();
     memory_.give_back(memory_.held());
-    source_ = value ? SortSource(call, *value) : SortSource();
-    call.held.release();
+    source_ = std::move(source);
     return next(Stage::collect);
   }
 

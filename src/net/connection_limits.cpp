@@ -157,6 +157,7 @@ std::size_t Connection::could_give_up() {
 }
 
 void Connection::give_way() {
+  if (ending_ == Ending::closed) return;  // to close another connection may have closed this one
   thread_.dispatcher().stats().abandoned_disconnections.add();
   log_closing("it does not read its replies, whose values are no longer stored but take too much memory");
   close();

@@ -58,6 +58,10 @@ class ElementTexts final : public Texts {
 std::unique_ptr<OthersChanges> OthersChanges::between(const Collection& before, const Collection& now) {
   std::unique_ptr<OthersChanges> made(new OthersChanges(before, now));
   if (!before.items.unshared_leaves(now.items, most_leaves, made->leaves_before_, made->leaves_now_)) return nullptr;
+  // To hash all of them anew when the set has grown would take long.
+  std::size_t items = 0;
+  for (const store::Tree::Leaf& leaf : made->leaves_before_) items += leaf.count;
+  made->only_before_.reserve(items);
   return made;
 }
 

@@ -91,8 +91,8 @@ class Database {
   /// Stores a value that is no plain string. Also refused with Stored::no_memory if it has more than TypedValue::most_packed
   /// packed bytes.
   Stored put(const Key& key, TypedValue value, const PutOptions& options = {});
-  /// Calls `change` with the value under `key`, if that is of this type and lies outside of the log. `change` may alter or move
-  /// the value, must leave one of the same kind, and returns whether it has altered it. Returns false if there is no live entry, or
+  /// Calls `change` with the value under `key`, if that is of this type and lies outside of the log. `change` may do with
+  /// it what Table::change() allows, and returns whether it has altered it. Returns false if there is no live entry, or
   /// if the value lies in the log. Throws WrongType if the value is of another type.
   bool change(const Key& key, Type type, const std::function<bool(OwnedHandle&)>& change);
   /// Stores a copy of `value`, which may be that of another entry and of any type. For a value outside of the log, its type

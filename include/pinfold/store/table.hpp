@@ -97,8 +97,9 @@ class Table {
     const Index::Slot slot = find_slot(key);
     return slot ? *slot.ref : 0;
   }
-  /// Calls `change` with the value of an entry, if it lies outside of the log; otherwise returns false. `change` may alter or move the
-  /// value, and must leave one of the same kind. Throws WrongType if the value is of another type.
+  /// Calls `change` with the value of an entry, if it lies outside of the log; otherwise returns false. `change` may alter the value. It
+  /// may put another one of the same kind in its place, but not in that of a Collection to which nothing else refers
+  /// (Collection::unique). Throws WrongType if the value is of another type.
   template <class Change>
   bool change(Ref ref, Type type, Change&& change) {
     const Entry e = entry(ref);

@@ -39,6 +39,7 @@ class Draft {
   std::optional<store::Value> now() const { return now_.value(type_); }
   /// The reference to the large collection that the draft began with; empty if it began with none.
   const store::OwnedHandle& pin() const { return before_.tree; }
+  /// Whether its command has changed it.
   bool changed() const { return changed_; }
   /// Bytes of a large collection; 0 for a packed one.
   std::size_t memory() const { return now_.tree ? now_.tree.get().memory() : 0; }
@@ -50,6 +51,14 @@ class Draft {
   /// A reference to the large collection that is under the key now, with the form of the one that the draft began with; empty if it cannot
   /// be compared with that. To be called with the shard locked. O(1).
   store::OwnedHandle successor(const std::optional<store::Value>& value) const;
+  /// Makes a change in the draft that others have made under the key. changed() does not tell of it. Returns what `change()` returns.
+  template <class Change>
+  auto follow(Change&& change) {
+    const bool changed = changed_;
+    const auto result = change();
+    changed_ = changed;
+    return result;
+  }
   /// From now on the draft counts as one that began with this, because it has all changes that have led to it.
   void succeed(store::OwnedHandle now) { before_.tree = std::move(now); }
 
