@@ -23,6 +23,10 @@ std::uint64_t most_locked_items_of(const Call& call) {
   return call.in_transaction ? call.session.group->budget.entries_left() : most_locked_items;
 }
 
+std::uint64_t most_read_bytes_of(const Call& call) {
+  return call.in_transaction ? call.session.group->budget.bytes_left() : most_locked_bytes;
+}
+
 bool refuse_many_inside_exec(Call& call, std::uint64_t items) {
   if (!call.in_transaction) return false;
   const std::uint64_t most = call.session.group->budget.limits().entries;
@@ -96,7 +100,7 @@ class ItemsTask : public Task {
 // Whether these items may be written with the shard locked.
 bool is_few(const Call& call, const store::Tree& tree, const ItemsReply& what) {
   if (what.count > most_locked_items_of(call)) return false;
-  return tree.memory() / std::max<std::uint64_t>(tree.size(), 1) * what.count <= most_locked_bytes_of(call);
+  return tree.memory() / std::max<std::uint64_t>(tree.size(), 1) * what.count <= most_read_bytes_of(call);
 }
 
 Outcome write_all(Call& call, const store::Tree& tree, ItemsReply what) {
@@ -132,7 +136,7 @@ resp::Written reply_items(Call& call, const types::Run& run, const ItemsReply& w
     }
   }
   for (std::uint64_t i = what.reverse ? what.count : 0; i > 0; --i) what.write(call.reply, items[i - 1]);
-  work::entries(what.count);
+  work::bytes(run.bytes().size());  // which lie together, so they cost what a string of this size does
   return {};
 }
 

@@ -203,7 +203,7 @@ class ManyFieldsTask final : public ManyArgumentsTask {
 // Whether these fields may be looked for, and their values copied, with the key locked.
 bool are_few(const Call& call, const Hash& hash, std::uint64_t fields) {
   const std::uint64_t bytes = hash.packed() ? hash.run().bytes().size() : hash.tree().memory();
-  return bytes / hash.size() * fields <= most_locked_bytes_of(call);
+  return bytes / hash.size() * fields <= most_read_bytes_of(call);
 }
 
 Outcome hmget(Call& call) {

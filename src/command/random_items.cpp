@@ -177,7 +177,7 @@ class DistinctPicksTask : public Task {
 // Whether the picks may be written with the shard locked.
 bool are_few(const Call& call, const RandomPicks& picks, std::uint64_t bytes, std::uint64_t size) {
   if (picks.count > most_locked_items_of(call)) return false;
-  return bytes / size * picks.count <= most_locked_bytes_of(call);
+  return bytes / size * picks.count <= most_read_bytes_of(call);
 }
 
 Outcome write_whole(Call& call, const store::Collection& collection, const RandomPicks& picks) {

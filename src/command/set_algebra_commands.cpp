@@ -104,7 +104,7 @@ Outcome do_at_once(Call& call, const Request& request, SetCombination& combinati
 
 bool is_short(const Call& call, const SetCombination& combination) {
   const std::uint64_t most = most_locked_items_of(call);
-  return combination.visits() <= most && combination.look_ups() <= most && combination.bytes() <= most_locked_bytes_of(call);
+  return combination.visits() <= most && combination.look_ups() <= most && combination.bytes() <= most_read_bytes_of(call);
 }
 
 // --- in pieces ---

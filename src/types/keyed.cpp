@@ -47,6 +47,11 @@ store::OwnedHandle make_collection(BlockHeap& heap, store::Type type, const Run&
 
 namespace {
 
+bool has_block(store::TreeKind kind, const char* item) {
+  if (kind == store::TreeKind::scored) return store::ScoredItem(item).member().is_block();
+  return Element(item).is_block() || (kind == store::TreeKind::hash && Element(Element(item).end()).is_block());
+}
+
 bool pack_within(const store::Tree& tree, RunBuffer& run, std::size_t most_items, std::size_t most_bytes) {
   if (tree.size() > most_items) return false;
   run.clear();
@@ -54,8 +59,7 @@ bool pack_within(const store::Tree& tree, RunBuffer& run, std::size_t most_items
   store::Tree::Path path = tree.at(0);
   tree.visit(path, tree.size(), [&](const char* item) {
     const std::size_t size = store::item_size(tree.kind(), item);
-    const bool has_block = Element(item).is_block() || (tree.kind() == store::TreeKind::hash && Element(Element(item).end()).is_block());
-    fits = !has_block && run.bytes().size() + size <= most_bytes;
+    fits = !has_block(tree.kind(), item) && run.bytes().size() + size <= most_bytes;
     if (fits) run.append({item, size});
     return fits;
   });

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "pinfold/base/work.hpp"
+#include "pinfold/types/keyed.hpp"
 
 namespace pinfold::types {
 
@@ -426,6 +427,19 @@ bool remove_large(Collection& set, Positions positions, bool keep_piece, Removal
   return true;
 }
 
+// Calls `change(Collection&)` with a large set. It returns whether it has removed members. What is left becomes packed if it is little.
+template <class Change>
+Stored shrink(Edit& edit, bool& packed, Change&& change) {
+  RunBuffer& run = RunBuffer::scratch();
+  const Stored stored = edit.change([&](Collection& set) {
+    const bool changed = change(set);
+    packed = changed && set.size() > 0 && pack_again(set.items, run);
+    return changed && !packed;
+  });
+  if (stored && packed) edit.pack(sorted_set_form(true, named_large(edit.form())), run.bytes());
+  return stored;
+}
+
 }  // namespace
 
 Stored remove(Edit& edit, std::span<const std::string_view> members, std::uint64_t& removed) {
@@ -433,7 +447,8 @@ Stored remove(Edit& edit, std::span<const std::string_view> members, std::uint64
   if (!edit.exists()) return Stored::done;
   if (edit.packed()) return remove_packed(edit, members, removed);
   bool had_memory = true;
-  const Stored stored = edit.change([&](Collection& set) {
+  bool packed = false;
+  const Stored stored = shrink(edit, packed, [&](Collection& set) {
     pay_debt(set, paid_by_write);
     for (const std::string_view text : members) {
       const std::uint64_t hash = store::hash_of_text(text);
@@ -456,11 +471,13 @@ Stored remove(Edit& edit, Positions positions, bool keep_piece, Removal& removal
     return edit.put(edit.form(), std::string_view());
   }
   bool had_memory = true;
-  const Stored stored = edit.change([&](Collection& set) {
+  bool packed = false;
+  const Stored stored = shrink(edit, packed, [&](Collection& set) {
     pay_debt(set, paid_by_write);
     had_memory = remove_large(set, positions, keep_piece, removal);
     return had_memory;
   });
+  if (packed) removal.owes = false;
   return had_memory ? stored : Stored::no_memory;
 }
 

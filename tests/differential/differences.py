@@ -517,7 +517,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("EXEC",), BY_DESIGN,
-        "SCAN, KEYS, RANDOMKEY, BITCOUNT, BITPOS, BITOP, DIGEST, LCS, INFO, MEMORY STATS, MEMORY DOCTOR, FLUSHALL, FLUSHDB and SWAPDB do work beyond what they name. A transaction as a whole has a budget for that work: 2048 keys, clients or users visited (enough for two SCANs of a large database), 256 KB of values, names and replies read, 8 system calls (enough for two INFO). When it is used up, further ones of these commands are answered with an error, and all other commands are executed. When all commands together have copied, hashed, compared or zeroed 256 MB that were not sent, every further command is answered with the error.", never_sent,
+        "SCAN, KEYS, RANDOMKEY, BITCOUNT, BITPOS, BITOP, DIGEST, LCS, INFO, MEMORY STATS, MEMORY DOCTOR, FLUSHALL, FLUSHDB and SWAPDB do work beyond what they name, as do reads of large collections and long ranges (HGETALL, SMEMBERS, LRANGE, ZRANGE, SORT, SINTER and others; docs/types.md has the list). A transaction as a whole has a budget for that work: 2048 keys, elements, clients or users visited (enough for two SCANs of a large database), 256 KB of values, names and replies read, 8 system calls (enough for two INFO). When it is used up, further ones of these commands are answered with an error, and all other commands are executed. When all commands together have copied, hashed, compared or zeroed 256 MB that were not sent, every further command is answered with the error.", never_sent,
     ),  # fmt: skip
     Difference(
         ("MULTI",), BY_DESIGN,

@@ -19,6 +19,8 @@ resp::Written reply_element(resp::Reply& reply, const store::Element& element);
 constexpr std::uint64_t most_locked_items = 384;
 /// The same for this call: inside EXEC and scripts it is what is left of the budget for all their commands.
 std::uint64_t most_locked_items_of(const Call& call);
+/// How many bytes of elements it may read so.
+std::uint64_t most_read_bytes_of(const Call& call);
 /// For a command that has to look at more than most_locked_items_of(). Inside EXEC, which cannot wait for a task, it replies with an error
 /// and returns true.
 bool refuse_many_inside_exec(Call& call, std::uint64_t items);

@@ -26,8 +26,9 @@ inline const char* find_item(const store::Tree& tree, const store::PackedElement
 /// A collection of its own with the items of a run; empty if there is no memory. O(items * log items).
 store::OwnedHandle make_collection(BlockHeap& heap, store::Type type, const Run& run);
 
-/// Copies the items of a tree of a hash or set into `run`, if they are so few that the collection should become packed again: far below the
-/// bounds of a packed collection, so that a collection whose size goes up and down is not converted each time. O(1) if they are too many.
+/// Copies the items of a tree of a hash or set, or of a scored tree, into `run`, if they are so few that the collection should become
+/// packed again: far below the bounds of a packed collection, so that a collection whose size goes up and down is not converted each time.
+/// O(1) if they are too many.
 bool pack_again(const store::Tree& tree, RunBuffer& run);
 /// The same up to the bounds of a packed collection, for one that has just been made.
 bool pack_if_fits(const store::Tree& tree, RunBuffer& run);

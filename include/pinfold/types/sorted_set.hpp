@@ -1,7 +1,8 @@
 #pragma once
 // Sorted sets: members with scores, in the order of scores, and of members' bytes where scores are the same.
 //
-// A small one is packed: a Run of TreeKind::scored, in its order. A large one is a store::Collection. Its `items` are the members in their
+// A small one is packed: a Run of TreeKind::scored, in its order. A large one is a store::Collection; it becomes packed again when it has
+// shrunk to a quarter of the bounds of a packed one. Its `items` are the members in their
 // order. Its `index` says for the hash of a member which scores a member with this hash may have. So a member's score is a look-up in the
 // index and one in the items, and every range is one of positions.
 //

@@ -393,7 +393,7 @@ void play(double failures, std::uint64_t seed, int steps) {
   const auto random_pair = [&]() -> Pair {
     const std::uint64_t kind = below(40);
     std::string member = kind == 0 ? std::string(600 + below(3), 'x') : (kind < 8 ? "" : "member:") + std::to_string(below(900));
-    constexpr double scores[] = {0, -0.0, 1, 1, 1, 2.5, -3, 1e300, INFINITY, -INFINITY};
+    constexpr double scores[] = {0, -0.0, 1, 1, 1, 2.5, -3, 1e300, HUGE_VAL, -HUGE_VAL};
     return {below(2) == 0 ? scores[below(std::size(scores))] : static_cast<double>(static_cast<std::uint32_t>(below(100))),
             std::move(member)};
   };
