@@ -1,5 +1,7 @@
 #include "pinfold/types/edit.hpp"
 
+#include <algorithm>
+
 #include "pinfold/store/wrong_type.hpp"
 #include "pinfold/types/run.hpp"
 
@@ -21,13 +23,22 @@ Edit::Edit(store::Database& db, const store::Key& key, store::Type type, Draft* 
       draft_(draft),
       value_(draft != nullptr ? draft->now() : find_collection(db, key, type, store::Access::write())) {}
 
-Stored Edit::may_grow(std::size_t bytes, std::size_t received) {
+Stored Edit::may_grow(std::size_t bytes, std::size_t received, std::size_t changes) {
   // An element may take a new leaf, and the nodes above it may be cut in two.
   constexpr std::size_t for_nodes = 8 * 1024;
-  if (draft_ != nullptr) return db_.has_room(bytes + for_nodes);
+  const std::size_t room = bytes + for_nodes + copied_by(changes);
+  if (draft_ != nullptr) return db_.has_room(room);
   const std::size_t before = !value_ ? 0 : (value_->handle() ? value_->handle().memory() : value_->text.size());
   if (const Stored accepted = db_.accepts_collection(key_, before + bytes + received); !accepted) return accepted;
-  return db_.has_room(bytes + for_nodes);
+  return db_.has_room(room);
+}
+
+// The bytes of nodes that so many changes copy at most.
+std::size_t Edit::copied_by(std::size_t changes) const {
+  constexpr std::size_t node = 2048;
+  constexpr std::size_t nodes_of_a_path = 3;
+  if (packed() || (draft_ == nullptr && collection().unique())) return 0;
+  return std::min(collection().memory(), changes * nodes_of_a_path * node);
 }
 
 Stored Edit::put(store::Form form, std::string_view run) {

@@ -92,7 +92,7 @@ Stored HashEdit::set(const Texts& pairs, std::uint64_t& added) {
 // `run` has the pairs before `next`, and may be larger than a packed collection.
 Stored HashEdit::grow_into_tree(const RunBuffer& run, const Texts& pairs, std::size_t next, bool large, std::uint64_t& added) {
   const Texts::Need need = pairs.need(next);
-  const std::size_t growth = tree_growth(nullptr, need, pairs.size() - next) + 2 * run.bytes().size();
+  const std::size_t growth = tree_growth(need) + 2 * run.bytes().size();
   if (const Stored refused = edit_.may_grow(growth, need.received); !refused) return refused;
   store::OwnedHandle made = make_collection(heap_, store::Type::hash, run.run(store::TreeKind::hash));
   if (!made) return Stored::no_memory;
@@ -104,7 +104,7 @@ Stored HashEdit::grow_into_tree(const RunBuffer& run, const Texts& pairs, std::s
 
 Stored HashEdit::set_in_tree(const Texts& pairs, bool large, std::uint64_t& added) {
   const Texts::Need need = pairs.need();
-  if (const Stored refused = edit_.may_grow(tree_growth(&edit_.collection(), need, pairs.size()), need.received); !refused) return refused;
+  if (const Stored refused = edit_.may_grow(tree_growth(need), need.received, pairs.size()); !refused) return refused;
   std::size_t set = 0;
   bool renamed = false;
   const Stored stored = edit_.change([&](Collection& collection) {

@@ -72,13 +72,7 @@ bool pack_again(const store::Tree& tree, RunBuffer& run) { return pack_within(tr
 
 bool pack_if_fits(const store::Tree& tree, RunBuffer& run) { return pack_within(tree, run, most_packed_items, most_packed_bytes); }
 
-std::size_t tree_growth(const store::Collection* tree, const Texts::Need& need, std::size_t texts) {
-  constexpr std::size_t node = 2048;
-  constexpr std::size_t nodes_of_a_path = 3;
-  // Leaves that have been cut in two are half full.
-  std::size_t bytes = need.blocks + 2 * need.packed;
-  if (tree != nullptr && !tree->unique()) bytes += std::min(tree->memory(), texts * nodes_of_a_path * node);
-  return bytes;
-}
+// Leaves that have been cut in two are half full.
+std::size_t tree_growth(const Texts::Need& need) { return need.blocks + 2 * need.packed; }
 
 }  // namespace pinfold::types

@@ -252,14 +252,14 @@ SetName SetEdit::name() const { return name_of(edit_.form()); }
 
 Stored SetEdit::may_add(const Texts& members) {
   const Texts::Need need = members.need();
-  if (!edit_.packed()) return edit_.may_grow(tree_growth(&edit_.collection(), need, members.size()), need.received);
+  if (!edit_.packed()) return edit_.may_grow(tree_growth(need), need.received, members.size());
   const std::uint64_t most = exists() ? set().size() + members.size() : members.size();
   const std::size_t bytes = edit_.bytes().size() + need.packed;
   const bool stays_packed = need.inline_only && most <= most_packed_items && bytes <= most_packed_bytes;
   if (stays_packed || (exists() && edit_.form() == Form::packed_numbers && most <= NumberSet::most)) return Stored::done;
   constexpr std::size_t of_numbers = 10;
   const std::size_t present = exists() ? std::max(edit_.bytes().size(), set().size() * of_numbers) : 0;
-  return edit_.may_grow(tree_growth(nullptr, need, members.size()) + 2 * present, need.received);
+  return edit_.may_grow(tree_growth(need) + 2 * present, need.received);
 }
 
 Stored SetEdit::add(const Texts& members, std::uint64_t& added) {

@@ -246,7 +246,7 @@ class Adding {
   }
 
   Stored add_large(std::span<Addition> additions) {
-    if (const Stored refused = edit_.may_grow(bytes_of(additions)); !refused) return refused;
+    if (const Stored refused = edit_.may_grow(bytes_of(additions), 0, 2 * additions.size()); !refused) return refused;
     if (!large_name_) return add_renamed(additions);
     bool had_memory = true;
     const Stored stored = edit_.change([&](Collection& set) {

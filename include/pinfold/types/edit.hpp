@@ -65,8 +65,9 @@ class Edit {
 
   /// Whether policies and memory allow the collection to become `bytes` larger. To be asked before change() adds elements, and before
   /// put() of a collection; put() of packed bytes asks by itself. `received`: bytes that the collection gets in blocks which are there
-  /// already, because the request came in them. Policies judge them, and they take no more room.
-  store::Stored may_grow(std::size_t bytes, std::size_t received = 0);
+  /// already, because the request came in them. Policies judge them, and they take no more room. `changes`: how many items of its trees
+  /// will change, for the room that copies of nodes take if others refer to them.
+  store::Stored may_grow(std::size_t bytes, std::size_t received = 0, std::size_t changes = 0);
 
   /// Stores a packed collection in the place of what was there. Keeps the deadline. If it has no items, the key is removed.
   store::Stored put(store::Form form, std::string_view run);
@@ -112,6 +113,7 @@ class Edit {
  private:
   void remove();
   void tell_written();
+  std::size_t copied_by(std::size_t changes) const;
   bool make_unique(store::OwnedHandle& handle) const;
 
   store::Database& db_;

@@ -33,8 +33,7 @@ bool pack_again(const store::Tree& tree, RunBuffer& run);
 /// The same up to the bounds of a packed collection, for one that has just been made.
 bool pack_if_fits(const store::Tree& tree, RunBuffer& run);
 
-/// The bytes that storing these texts in a tree takes, but for what has been received. `shared`: the tree shares nodes, and each that is
-/// changed is copied.
-std::size_t tree_growth(const store::Collection* tree, const Texts::Need& need, std::size_t texts);
+/// The bytes that storing these texts in a tree takes, but for what has been received, and for copies of nodes (Edit::may_grow).
+std::size_t tree_growth(const Texts::Need& need);
 
 }  // namespace pinfold::types
