@@ -53,7 +53,12 @@ void Connection::end_late_reply(resp::Reply& reply) {
   if (session_.close_after_reply) advance(Ending::when_sent);  // its user was removed
   if (waits()) begin_wait();
   end_reply(reply);
-  if (waits() || ending_ == Ending::closed) return;
+  if (ending_ == Ending::closed) return;
+  if (waits()) {  // what the long command has already replied must not stay before the replies of others
+    send();
+    if (ending_ != Ending::closed) update_events();
+    return;
+  }
   if (!spans_.empty()) end_late_span(reply);
   if (session_.tracking != nullptr) command::end_late_reads(session_, thread_.engine());
   go_on();

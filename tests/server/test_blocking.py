@@ -310,6 +310,30 @@ def test_many_clients_and_many_keys(client, connect, many_files):
     assert info(client, "clients")["total_blocking_keys"] == "0"
 
 
+@only_pinfold
+@pytest.mark.parametrize("command", [("BLMPOP", "LEFT"), ("BZMPOP", "MIN")], ids=["list", "sorted_set"])
+def test_long_replies_of_clients_that_are_woken_together_are_not_mixed(start, command):
+    name, end = command
+    server = start("--threads", "2", "--maxmemory-clients", "64mb")
+    names = [f"m{n:060}" for n in range(30_000)]
+    push = ("RPUSH", "k", *names) if name == "BLMPOP" else ("ZADD", "k", *(word for n in names for word in ("1", n)))
+    pushers = [server.connect() for _ in range(3)]  # some on the thread of those who wait
+    for pusher in pushers:
+        waiting = [server.connect() for _ in range(5)]
+        for each in waiting:
+            each.send_command(name, "0", "1", "k", end, "COUNT", "6000")
+        eventually(lambda waiting=waiting, pusher=pusher: blocked(pusher) == len(waiting))
+        pusher.call(*push)
+        replies = [each.read() for each in waiting]
+        assert [reply[0] for reply in replies] == [b"k"] * len(waiting)
+        taken = [element if name == "BLMPOP" else element[0] for reply in replies for element in reply[1]]
+        assert sorted(taken) == [n.encode() for n in names]
+        for each in waiting:
+            each.close()
+    for pusher in pushers:
+        pusher.close()
+
+
 # --- switches ---
 
 
