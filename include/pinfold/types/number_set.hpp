@@ -15,8 +15,8 @@ namespace pinfold::types {
 /// A small set of numbers where it lies. A view that owns nothing. Empty bytes are an empty set.
 class NumberSet {
  public:
-  /// A set with more numbers is kept differently.
-  static constexpr std::size_t most = 512;
+  /// A set with more numbers is kept differently. To bring all of them into a tree must fit into the budget of a lock hold (512 entries).
+  static constexpr std::size_t most = 448;
 
   explicit NumberSet(std::string_view bytes) : bytes_(bytes) {}
 

@@ -1,7 +1,7 @@
 #pragma once
 // Sets: members without an order.
 //
-// A set of at most 512 numbers is an array of numbers (numbers.hpp) as long as it counts as an intset. Any other small set is a run
+// A set of at most 448 numbers is an array of numbers (number_set.hpp) as long as it counts as an intset. Any other small set is a run
 // (run.hpp) of members, in the order in which they were added. A set with more than 128 members, of more than 4 KB, or with a member of
 // more than 512 bytes is a Collection. It becomes packed again when it has shrunk to a quarter of these bounds.
 
