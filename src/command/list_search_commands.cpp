@@ -30,7 +30,13 @@ using types::ListSearch;
 
 using Positions = std::vector<std::uint64_t>;
 
-bool is_short(const Call& call, const List& list) { return list.packed() || list.size() <= most_locked_items_of(call); }
+// So many elements may be removed with the list locked: each is looked at when it is found, when its place is looked up, and when it goes.
+constexpr std::uint64_t most_removed = most_locked_items / 3;
+
+// Whether the list may be searched, and what is found removed, while it is locked.
+bool is_short(const Call& call, const List& list) {
+  return list.packed() || list.size() <= (call.in_transaction ? most_locked_items_of(call) : most_removed);
+}
 
 // Searches the whole of a short list.
 void search_short(ListSearch& search, const List& list) {
@@ -203,7 +209,7 @@ class SearchAndAct final : public PreparedWrite {
       std::ranges::sort(found_);
       left_ = found_.size();
     }
-    return found_.size() <= most_locked_items ? Progress::ready : remove_from_copy(call, end_us);
+    return found_.size() <= most_removed ? Progress::ready : remove_from_copy(call, end_us);
   }
 
   Progress remove_from_copy(Call& call, std::int64_t end_us) {
