@@ -18,7 +18,7 @@ def test_bench_scrape_tells_of_every_policy_user_and_command(tmp_path):
     rows = json.loads((tmp_path / "out.json").read_text())["scrape"]["results"]
     one = rows[0]
     assert one["policies"] == 5 and one["users"] == 5  # the default user is one of them
-    assert one["commands"] > 140 and one["samples"] > 15 * one["commands"] and len(one["ms"]) == 5
+    assert one["commands"] > 140 and one["samples"] > 25 * one["commands"] and len(one["ms"]) == 5
     assert [row["per_second"] for row in rows[1:]] == [1, 10, 0]  # in turns
     assert all(row["scraped"] == 0 if row["per_second"] == 0 else row["scraped"] >= row["per_second"] for row in rows[1:])
     assert "p99.9 against none, ratio" in (tmp_path / "out.md").read_text()
