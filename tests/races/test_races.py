@@ -29,9 +29,9 @@ def all_writes():
     return [write for tables in (writes.PLAIN, writes.TAGGED, writes.WATCHED) for table in tables for write in table]
 
 
-# Beside the rows of writes.py: whole databases and groups, deadlines that void nothing, what only a lease's holder may do, and
-# counters that are nobody's cache entries.
-OTHERS = {"flushall", "flushdb", "swapdb", "persist", "cache.release", "cache.renew", "cl.throttle"}
+# Beside the rows of writes.py: whole databases and groups, deadlines that void nothing, what only a lease's holder may do, counters that
+# are nobody's cache entries, and what is off unless enable-debug-command says otherwise.
+OTHERS = {"flushall", "flushdb", "swapdb", "persist", "cache.release", "cache.renew", "cl.throttle", "pfdebug"}
 
 
 def test_every_command_that_writes_takes_part():

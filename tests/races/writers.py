@@ -67,7 +67,7 @@ class Writer(Changer):
             await self.write(key, self.rng.choice(table))
 
     async def write(self, key, write):
-        garbling = write in writes.GARBLES
+        garbling = write in writes.GARBLES + writes.COLLECTIONS
         if garbling:
             self.model.begin_garbling(key)
         outcome = await self.attempt(key, write)

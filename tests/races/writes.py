@@ -49,13 +49,16 @@ def if_there(outcome):
 
 
 def within(index, expected, outcome):
-    """Of a transaction: by the reply of the command that counts. None: any positive number."""
+    """Of a transaction: by the reply of the command that counts. None: any positive number; any: whatever is no error."""
 
     def judge(reply):
         if not isinstance(reply, list):
             return NOTHING
         counts = reply[index]
-        good = isinstance(counts, int) and counts > 0 if expected is None else counts == expected
+        if expected is any:
+            good = not isinstance(counts, ErrorReply)
+        else:
+            good = isinstance(counts, int) and counts > 0 if expected is None else counts == expected
         return outcome if good else NOTHING
 
     return judge
@@ -129,6 +132,65 @@ GARBLES = [
     one("INCRBYFLOAT", "INCRBYFLOAT", K, "1.5", outcome=always(WRITTEN)),
 ]
 
+
+def collection(*add, then=(), outcome=WRITTEN):
+    """What becomes of a collection of the key's name that replaces the value: `then` are commands, all but the last for preparation."""
+    return several(then[-1][0] + " of a collection", ("DEL", K), add, *then, outcome=within(1 + len(then), any, outcome))
+
+
+def stored(add, *command, empty=True):
+    """Two rows: what a command makes of the collection of the spare name under the key's, and what of a missing one."""
+    made = several(command[0], add, command, ("DEL", "{spare}"), outcome=within(1, any, WRITTEN))
+    return [made, one(command[0] + " of nothing", *command, outcome=when(0, REMOVED))] if empty else [made]
+
+
+SPARE = "{spare}"
+HASH, LIST, SET, ZSET = ("HSET", K, "f", "7"), ("RPUSH", K, "7"), ("SADD", K, "7"), ("ZADD", K, "7", "m")
+SPARE_LIST, SPARE_SET, SPARE_ZSET = ("RPUSH", SPARE, "7"), ("SADD", SPARE, "7"), ("ZADD", SPARE, "7", "7")
+SPARE_PLACE, NEAR = ("GEOADD", SPARE, "13", "38", "7"), ("13", "38", "5", "km")
+
+# Leave a collection, or another value that is none of the row. What takes no other type writes only where there was nothing.
+COLLECTIONS = [
+    *(one(add[0], *add, outcome=always(WRITTEN)) for add in (HASH, LIST, SET, ZSET)),
+    one("HMSET", "HMSET", K, "f", "7", outcome=always(WRITTEN)),
+    one("HSETNX", "HSETNX", K, "f", "7", outcome=always(WRITTEN)),
+    one("HINCRBY", "HINCRBY", K, "f", "7", outcome=always(WRITTEN)),
+    one("HINCRBYFLOAT", "HINCRBYFLOAT", K, "f", "7", outcome=always(WRITTEN)),
+    one("LPUSH", "LPUSH", K, "7", outcome=always(WRITTEN)),
+    one("ZINCRBY", "ZINCRBY", K, "7", "m", outcome=always(WRITTEN)),
+    one("GEOADD", "GEOADD", K, "13", "38", "m", outcome=always(WRITTEN)),
+    one("PFADD", "PFADD", K, "7", outcome=always(WRITTEN)),
+    several("PFMERGE", ("PFADD", SPARE, "7"), ("PFMERGE", K, SPARE), ("DEL", SPARE), outcome=within(1, "OK", WRITTEN)),
+    *(several(move[0], SPARE_LIST, move, ("DEL", SPARE), outcome=within(1, any, WRITTEN)) for move in (
+        ("LMOVE", SPARE, K, "LEFT", "LEFT"), ("RPOPLPUSH", SPARE, K), ("BLMOVE", SPARE, K, "LEFT", "LEFT", "1"), ("BRPOPLPUSH", SPARE, K, "1"),
+    )),
+    several("SMOVE", SPARE_SET, ("SMOVE", SPARE, K, "7"), ("DEL", SPARE), outcome=within(1, 1, WRITTEN)),
+    *(collection(*LIST, then=[command]) for command in (
+        ("RPUSHX", K, "8"), ("LPUSHX", K, "8"), ("LINSERT", K, "BEFORE", "7", "8"), ("LSET", K, "0", "8"),
+    )),
+    *(made for rows in (
+        stored(SPARE_SET, "SINTERSTORE", K, SPARE), stored(SPARE_SET, "SUNIONSTORE", K, SPARE), stored(SPARE_SET, "SDIFFSTORE", K, SPARE),
+        stored(SPARE_ZSET, "ZINTERSTORE", K, "1", SPARE), stored(SPARE_ZSET, "ZUNIONSTORE", K, "1", SPARE),
+        stored(SPARE_ZSET, "ZDIFFSTORE", K, "1", SPARE), stored(SPARE_ZSET, "ZRANGESTORE", K, SPARE, "0", "-1"),
+        stored(SPARE_LIST, "SORT", SPARE, "STORE", K),
+        stored(SPARE_PLACE, "GEOSEARCHSTORE", K, SPARE, "FROMLONLAT", "13", "38", "BYRADIUS", "5", "km"),
+        stored(SPARE_PLACE, "GEORADIUS", SPARE, *NEAR, "STORE", K),
+        stored(SPARE_PLACE, "GEORADIUSBYMEMBER", SPARE, "7", "5", "km", "STORE", K, empty=False),
+    ) for made in rows),
+    # The last element takes the key with it.
+    *(collection(*HASH, then=[command], outcome=REMOVED) for command in (("HDEL", K, "f"), ("HGETDEL", K, "FIELDS", "1", "f"))),
+    *(collection(*LIST, then=[command], outcome=REMOVED) for command in (
+        ("LPOP", K), ("RPOP", K), ("LMPOP", "1", K, "LEFT"), ("BLPOP", K, "1"), ("BRPOP", K, "1"), ("BLMPOP", "1", "1", K, "LEFT"),
+        ("LREM", K, "0", "7"), ("LTRIM", K, "1", "0"),
+    )),
+    *(collection(*SET, then=[command], outcome=REMOVED) for command in (("SREM", K, "7"), ("SPOP", K))),
+    *(collection(*ZSET, then=[command], outcome=REMOVED) for command in (
+        ("ZREM", K, "m"), ("ZPOPMIN", K), ("ZPOPMAX", K), ("ZMPOP", "1", K, "MIN"), ("BZPOPMIN", K, "1"), ("BZPOPMAX", K, "1"),
+        ("BZMPOP", "1", "1", K, "MIN"), ("ZREMRANGEBYRANK", K, "0", "-1"), ("ZREMRANGEBYSCORE", K, "-inf", "inf"),
+        ("ZREMRANGEBYLEX", K, "-", "+"),
+    )),
+]  # fmt: skip
+
 CACHE_INSTALLS = [
     one("CACHE.SET", "CACHE.SET", K, V, outcome=when("OK", INSTALLED)),
     one("CACHE.SET PX STALE", "CACHE.SET", K, V, "PX", "{ttl}", "STALE", "300", outcome=when("OK", INSTALLED)),
@@ -142,8 +204,8 @@ CACHE_REMOVALS = [
 ]
 ABSENT = one("CACHE.ABSENT", "CACHE.ABSENT", K, "PX", "{ttl}", outcome=when("OK", REMOVED))
 
-# For a row that is there, and for one that was deleted.
-PLAIN = (INSTALLS + REMOVALS + GARBLES + CACHE_INSTALLS + CACHE_REMOVALS, REMOVALS + CACHE_REMOVALS + [ABSENT])
+# For a row that is there, and for one that was deleted. One in four is about collections.
+PLAIN = ((INSTALLS + REMOVALS + GARBLES + CACHE_INSTALLS + CACHE_REMOVALS) * 4 + COLLECTIONS, REMOVALS + CACHE_REMOVALS + [ABSENT])
 # Keys with tags are only written with their tags, for only so does a purge reach them.
 TAGGED = (
     [

@@ -34,7 +34,8 @@ NOT_TRIED = {"shutdown", "quit", "client|pause", "client|reply", "debug", "reset
 @pytest.fixture
 def server(start):
     print(f"PINFOLD_SEED={SEED}")
-    return start("--maxmemory", "64mb", "--proto-max-bulk-len", "1mb", "--threads", "1")
+    # Some requests write thousands of fields: none is refused for its size.
+    return start("--maxmemory", "64mb", "--maxmemory-clients", "32mb", "--proto-max-bulk-len", "1mb", "--threads", "1")
 
 
 def world(rng):

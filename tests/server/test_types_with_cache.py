@@ -308,10 +308,11 @@ WAYS = [alive, deleted, without_some, copied, with_large_elements, overwritten, 
 @pytest.mark.parametrize("count", [100, 3000], ids=["packed", "large"])
 def test_sync_leaves_no_bytes(start, kind, count, write):
     """No byte of the elements, of those that were removed, or of memory waiting to be used again is then in the store."""
-    server = start("--maxmemory", "256mb")
+    # Buffers of connections, and what commands keep while they are executed, are not the store's. They come from malloc(), from which the
+    # store takes no memory for elements. Those that were freed are overwritten here, those in use are filled with other requests.
+    server = start("--maxmemory", "256mb", env={"GLIBC_TUNABLES": "glibc.malloc.perturb=165"})
     with server.connect() as connection:
-        # Buffers of connections, and what commands need while they are executed, hold the last requests, but are not the store's: they
-        # grow first, and then are filled with these.
+
         def fill_buffers():
             for i in range(20):
                 connection.call("ECHO", "x" * 30_000)

@@ -36,7 +36,8 @@ class FailingAllocations {
   void on() {}
   void off() {}
 #endif
-  /// What `work` returns, or `otherwise` if memory could not be had.
+  /// What `work` returns, or `otherwise` if memory could not be had. `work` has no assertions: those that pass allocate as well, depending
+  /// on the reporter, and what that throws ends the program.
   template <class Work>
   auto during(Work&& work, decltype(work()) otherwise) {
     on();
