@@ -606,11 +606,15 @@ TEST_CASE("PINFOLD.DIAGNOSE: answers findings as maps, for administrators") {
   Server server;
   server.keyspace.memory().set_limit(0);
   Client client(server);
+  // There may be another finding: after other tests, and under a sanitizer, the process has much memory that is no data.
+  const auto has = [](const std::string& reply, const std::string& text) { return reply.find(text) != std::string::npos; };
+  const std::string begin = "$4\r\nname\r\n$20\r\nPinfoldNoMemoryLimit\r\n$8\r\nseverity\r\n$7\r\nwarning\r\n$5\r\nvalue\r\n";
   const std::string reply = client.run("PINFOLD.DIAGNOSE");
-  CHECK(reply.starts_with("*1\r\n*10\r\n$4\r\nname\r\n$20\r\nPinfoldNoMemoryLimit\r\n$8\r\nseverity\r\n$7\r\nwarning\r\n$5\r\nvalue\r\n"));
-  CHECK(reply.ends_with("$7\r\nrunbook\r\n$9\r\nmemory.md\r\n"));
+  CHECK(reply.starts_with("*"));
+  CHECK(has(reply, "\r\n*10\r\n" + begin));
+  CHECK(has(reply, "$7\r\nrunbook\r\n$9\r\nmemory.md\r\n"));
   client.run("HELLO", "3");
-  CHECK(client.run("PINFOLD.DIAGNOSE").starts_with("*1\r\n%5\r\n"));
+  CHECK(has(client.run("PINFOLD.DIAGNOSE"), "\r\n%5\r\n" + begin));
   CHECK(client.run("PINFOLD.DIAGNOSE", "x").starts_with("-ERR wrong number of arguments"));
   client.run("MULTI");
   CHECK(client.run("PINFOLD.DIAGNOSE").starts_with("-ERR"));
