@@ -14,6 +14,7 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/encoding.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/kept_names.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/prepared_write.hpp"
 #include "pinfold/command/string_commands.hpp"
@@ -328,13 +329,9 @@ class BitOpTask : public Task {
   BitOpTask(const Call& call, const BitOp& op) : op_(op), memory_(call.engine, call.session.shared), room_(call.engine.keyspace) {}
   /// Keeps the names of the keys. False: there is no memory for them.
   bool keep_names(const Call& call) {
-    std::uint64_t bytes = 0;
-    for (const store::Key& key : call.keys) bytes += sizeof(std::string) + key.text.size();
-    if (!memory_.ask(bytes)) return false;
-    names_memory_ = bytes;
-    names_.reserve(call.keys.size());
-    for (const store::Key& key : call.keys) names_.emplace_back(key.text);
-    return true;
+    const bool kept = names_.keep(call, memory_);
+    names_memory_ = memory_.held();
+    return kept;
   }
 
   Outcome step(Call& call) override {
@@ -360,19 +357,12 @@ class BitOpTask : public Task {
  private:
   static constexpr unsigned most_tries = 8;
 
-  std::vector<store::Key> lock(Call& call) const {
-    std::vector<store::Key> keys;
-    for (const std::string& name : names_) keys.push_back(call.engine.keyspace.key(name));
-    call.held.acquire(keys);
-    return keys;
-  }
-
   // What came of it if that was all.
   std::optional<Outcome> meet_sources(Call& call) {
     if (tries_++ == most_tries) {
       return call.reply.error("ERR the sources of BITOP kept changing while they were combined, try again");
     }
-    const std::vector<store::Key> keys = lock(call);
+    const std::vector<store::Key> keys = names_.lock(call, 0, names_.size());
     store::Database db = call.db();
     texts_.clear();
     for (const store::Key& key : std::span(keys).subspan(1)) {
@@ -400,7 +390,7 @@ class BitOpTask : public Task {
 
   // Begins anew if the sources have changed.
   Outcome store_if_same(Call& call) {
-    const std::vector<store::Key> keys = lock(call);
+    const std::vector<store::Key> keys = names_.lock(call, 0, names_.size());
     store::Database db = call.db();
     for (std::size_t i = 0; i < sources_.size(); ++i) {
       const auto value = db.peek(keys[i + 1]);
@@ -416,7 +406,7 @@ class BitOpTask : public Task {
 
   const BitOp op_;
   ClientMemory memory_;
-  std::vector<std::string> names_;  // of the target, then of the sources
+  KeptNames names_;  // of the target, then of the sources
   std::vector<KeptValue> sources_;
   std::vector<std::string_view> texts_;
   store::GradualRoom room_;

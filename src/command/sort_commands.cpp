@@ -107,12 +107,19 @@ std::size_t find_store(Args args) {
   return found;
 }
 
+// A name is made of it for each element, and looked up with the shards locked.
+constexpr std::size_t most_pattern = 1024;  // bytes
+
 // The options. Nothing: the error was replied.
 std::optional<SortRequest> parse_sort(Call& call, bool may_store) {
   SortRequest request;
   request.key = call.args[1];
   const auto denied = [&](std::string_view option) {
     call.reply.error("ERR " + std::string(option) + " option of SORT denied due to insufficient ACL permissions.");
+    return std::nullopt;
+  };
+  const auto too_long = [&](std::string_view option) {
+    call.reply.error("ERR a pattern of " + std::string(option) + " has at most " + std::to_string(most_pattern) + " bytes");
     return std::nullopt;
   };
   const bool reads_all = may_read_all_keys(call);
@@ -135,12 +142,16 @@ std::optional<SortRequest> parse_sort(Call& call, bool may_store) {
     } else if (may_store && options.take_with_value("STORE")) {
       request.destination = options.take();
     } else if (options.take_with_value("BY")) {
-      KeyPattern pattern(options.take());
+      const std::string_view text = options.take();
+      if (text.size() > most_pattern) return too_long("BY");
+      KeyPattern pattern(text);
       request.sorts = pattern.has_star();
       if (request.sorts && !reads_all) return denied("BY");
       request.by = request.sorts ? std::optional(std::move(pattern)) : std::nullopt;
     } else if (options.take_with_value("GET")) {
-      request.get.emplace_back(options.take());
+      const std::string_view text = options.take();
+      if (text.size() > most_pattern) return too_long("GET");
+      request.get.emplace_back(text);
       if (!request.get.back().is_element() && !reads_all) return denied("GET");
     } else {
       call.syntax_error();

@@ -582,10 +582,17 @@ DIFFERENCES = [
     Difference(("ZRANK", "ZREVRANK"), BY_DESIGN, "There is `WITHSCORE`, as in Redis 7.2.", never_sent),
     Difference(("HSCAN",), BY_DESIGN, "There is `NOVALUES`, as in Redis 7.4.", never_sent),
     Difference(("GET",), BY_NATURE, "A HyperLogLog in the sparse form may be cut into other runs than by Redis, which read as the same registers.", same_hyperloglog),
+    Difference(
+        ("PFCOUNT", "PFMERGE"), BY_DESIGN,
+        "If the values are more than 256 KB together (21 in the dense form), the keys are merged 16 at a time, each as it is at that moment; the target of PFMERGE comes last. EXEC and scripts cannot wait, so there more than 4 MB are refused.", never_sent,
+    ),  # fmt: skip
+    Difference(("SORT", "SORT_RO"), BY_DESIGN, "A pattern of BY or GET has at most 1024 bytes.", never_sent),
+    Difference(("HGETDEL",), BY_DESIGN, "A field that is named twice is answered with its value twice. Redis answers nil the second time.", never_sent),
     Difference(("PFCOUNT",), BY_DESIGN, "The estimate is stored in the value without a change of the key: a WATCH of it does not fail.", never_sent),
     Difference(("PFDEBUG",), BY_DESIGN, "There are ENCODING, GETREG and TODENSE, for clients that may use DEBUG. GETREG leaves the value as it is. There is no PFSELFTEST.", never_sent),
     Difference(
-        ("HSET", "HMSET", "HSETNX", "HINCRBY", "HINCRBYFLOAT", "LPUSH", "RPUSH", "LINSERT", "SADD", "ZADD", "ZINCRBY", "GEOADD"), BY_DESIGN,
+        ("HSET", "HMSET", "HSETNX", "HINCRBY", "HINCRBYFLOAT", "LPUSH", "RPUSH", "LINSERT", "SADD", "ZADD", "ZINCRBY", "GEOADD",
+         "SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE", "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOSEARCHSTORE", "SORT"), BY_DESIGN,
         "A collection takes at most `max-collection-memory`; a command that would make it larger is refused.", never_sent,
     ),  # fmt: skip
     Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save. A password is shown as `(hidden)`.", config_get),

@@ -219,3 +219,57 @@ def test_a_copy_is_a_value_of_its_own(client):
     client.call("PFADD", "h", *map(str, range(5000, 9000)))
     assert client.call("PFCOUNT", "c") == before
     assert client.call("PFCOUNT", "h") > before
+
+
+MANY = 300  # dense values of 12 KB: more than are merged at once, within what a transaction may merge
+
+
+@pytest.fixture
+def many(client, redis):
+    """Dense values in both servers, each with elements of its own."""
+    redis.call("FLUSHALL")
+    for i in range(MANY):
+        add(redis, f"v{i}", [f"{i}:{n}" for n in range(20)])
+        redis.call("PFDEBUG", "TODENSE", f"v{i}")
+    client.pipeline([("SET", f"v{i}", redis.call("GET", f"v{i}")) for i in range(MANY)])
+    return [f"v{i}" for i in range(MANY)]
+
+
+def test_many_are_counted_and_merged_in_pieces(client, redis, many):
+    assert client.call("STRLEN", many[0]) == DENSE_BYTES
+    count = redis.call("PFCOUNT", *many)
+    assert client.call("PFCOUNT", *many) == count
+    assert client.call("PFCOUNT", *many, *many, "nosuch") == count
+    client.call("PFADD", "all", "one more")
+    redis.call("PFADD", "all", "one more")
+    for connection in (client, redis):
+        assert connection.call("PFMERGE", "all", *many) == "OK"
+    assert client.call("PFCOUNT", "all") == redis.call("PFCOUNT", "all") != count
+    client.call("SET", many[-1], "text")
+    client.call("RPUSH", "list", "x")
+    assert client.call("PFCOUNT", *many) == NONE
+    assert client.call("PFMERGE", "all", *many) == NONE
+    assert client.call("PFCOUNT", *many[:-1], "list").startswith("WRONGTYPE")
+
+
+def test_a_transaction_merges_many_but_not_too_many(client, many):
+    count = client.call("PFCOUNT", *many)
+    client.call("MULTI")
+    client.call("PFCOUNT", *many)
+    client.call("PFCOUNT", *many, *many)
+    client.call("PFMERGE", "all", *many)
+    client.call("PFCOUNT", "all")
+    counted, refused, merged, again = client.call("EXEC")
+    assert counted == again == count and merged == "OK"
+    assert refused == "ERR PFCOUNT inside MULTI looks at HyperLogLogs of 4 MB at most"
+
+
+def test_what_is_added_while_many_are_merged_stays(client, connect, many):
+    adding = connect()
+    for i in range(5):
+        client.send_command("PFMERGE", "all", *many)
+        adding.pipeline([("PFADD", "all", f"added {i}:{n}") for n in range(200)])
+        assert client.read() == "OK"
+    before = adding.call("PFCOUNT", "all")
+    adding.pipeline([("PFADD", "all", f"added {i}:{n}") for i in range(5) for n in range(200)])
+    assert adding.call("PFCOUNT", "all") == before

@@ -170,3 +170,11 @@ def test_long_texts_of_other_keys(client, sort):
     with_text = [b"%d" % n for n in order if n in texts]
     assert [n for n in sort("k", "BY", "w_*", "ALPHA") if int(n) in texts] == with_text
     assert [n for n in sort("k", "BY", "w_*", "ALPHA", "DESC") if int(n) in texts] == with_text[::-1]
+
+
+@only_pinfold
+@pytest.mark.parametrize("option", ["BY", "GET"])
+def test_a_pattern_has_a_bound(client, option):
+    client.call("RPUSH", "l", "2", "1")
+    assert len(client.call("SORT", "l", option, "w_*" + "*" * 1021)) == 2
+    assert client.call("SORT", "l", option, "w_*" + "*" * 1022) == f"ERR a pattern of {option} has at most 1024 bytes"
