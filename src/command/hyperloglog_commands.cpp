@@ -229,9 +229,7 @@ Outcome count_one(Call& call) {
   return call.reply.integer(static_cast<std::int64_t>(estimate));
 }
 
-Outcome pfcount(Call& call) {
-  return call.keys.size() == 1 ? count_one(call) : merge_keys(call, false);
-}
+Outcome pfcount(Call& call) { return call.keys.size() == 1 ? count_one(call) : merge_keys(call, false); }
 
 // The target is one of the sources.
 Outcome pfmerge(Call& call) { return merge_keys(call, true); }
@@ -293,7 +291,7 @@ constexpr Row kRows[] = {
      .flags = kReadOnly | kMayReplicate, .categories = kHyperLogLog,
      .keys = {KeySpec::range(KeyUse::count, 1, -1)},
      .group = "hyperloglog", .since = "2.8.9",
-     .complexity = "O(1) for one key that has not changed since it was counted, otherwise O(N) for N keys, with some 25 us each in the dense form.",
+     .complexity = "O(1) for one key that has not changed since it was counted, otherwise O(N) for N keys, some 25 us for each.",
      .summary = "Tells how many different elements one or several HyperLogLogs have together, about.",
      .syntax = "key [key ...]"},
     {.name = "pfdebug", .handler = pfdebug, .arity = 3,
@@ -309,7 +307,7 @@ constexpr Row kRows[] = {
      .keys = {KeySpec::one(KeyUse::merge), KeySpec::range(KeyUse::read, 2, -1)},
      .events = {.written = Event::pfadd},
      .group = "hyperloglog", .since = "2.8.9",
-     .complexity = "O(N) for N keys, with some 25 us each in the dense form.",
+     .complexity = "O(N) for N keys, some 25 us for each.",
      .summary = "Stores a HyperLogLog that has the elements of several, and those that it had.",
      .syntax = "destkey [sourcekey [sourcekey ...]]"},
 };
