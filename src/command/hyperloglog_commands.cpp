@@ -122,24 +122,11 @@ bool add_to(Union& all, Call& call, const std::optional<store::Value>& value) {
   return false;
 }
 
-// Bytes of values that a transaction or script, which cannot wait for a task, may merge with one command: 340 in the dense form.
-constexpr std::size_t most_merged_inside_exec = std::size_t{4} << 20;
-
-// The keys of the call are read. Bytes of their values.
-std::size_t bytes_of_keys(Call& call) {
-  store::Database db = call.db();
-  std::size_t bytes = 0;
-  for (const store::Key& key : call.keys) {
-    if (const auto value = db.read(key)) bytes += std::min(value->text.size(), hyperloglog::most_bytes);
-  }
-  return bytes;
-}
-
 // Replies with the number of elements of all keys.
-Outcome finish_count(Call& call, Union& all) { return call.reply.integer(static_cast<std::int64_t>(all.registers.estimate())); }
+Outcome finish_count(Call& call, const Union& all) { return call.reply.integer(static_cast<std::int64_t>(all.registers.estimate())); }
 
 // Stores the elements of all keys under the first of them.
-Outcome finish_merge(Call& call, const store::Key& target, Union& all) {
+Outcome finish_merge(Call& call, const store::Key& target, const Union& all) {
   hyperloglog::Buffer& buffer = hyperloglog::Buffer::scratch();
   buffer.encode(all.registers, all.dense, sparse_max(call));
   store::Database db = call.db();
@@ -148,41 +135,43 @@ Outcome finish_merge(Call& call, const store::Key& target, Union& all) {
   return stored ? call.reply.ok() : call.refused(stored);
 }
 
-// PFCOUNT and PFMERGE of many: the keys are merged some at a time, each as it is at that moment. What is merged has the elements that were
-// there when the command began, but for those of keys that have gone meanwhile.
+// The rest of PFCOUNT and PFMERGE of many: the keys are merged some at a time, each as it is at that moment. What is merged has the elements
+// that were there when the command began, but for those of keys that have gone meanwhile.
 class MergeTask : public Task {
  public:
-  MergeTask(const Call& call, bool stores) : stores_(stores), memory_(call.engine, call.session.shared), room_(call.engine.keyspace) {}
-  // False: there is no memory for the names of the keys.
-  bool keep_names(const Call& call) {
-    left_ = call.keys.size() - (stores_ ? 1 : 0);
+  MergeTask(const Call& call, bool stores, const Union& begun)
+      : stores_(stores), memory_(call.engine, call.session.shared), room_(call.engine.keyspace), registers_(begun.registers) {
+    all_.dense = begun.dense;
+  }
+  // The first `merged` keys of the call have been merged. False: there is no memory for the names.
+  bool keep_names(const Call& call, std::size_t merged) {
+    at_ = merged;
     return memory_.ask(sizeof registers_) && names_.keep(call, memory_);
   }
 
   Outcome step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
-    // The target comes last, when it is written: nothing may be added to it between the two.
-    for (; left_ > 0; call.held.release()) {
+    for (; at_ < names_.size(); call.held.release()) {
       if (monotonic_us() >= end) return Outcome::waits;
-      const std::size_t some = std::min(left_, keys_at_once);
-      const std::vector<store::Key> keys = names_.lock(call, names_.size() - left_, some);
+      const std::vector<store::Key> keys = names_.lock(call, at_, keys_at_once);
       store::Database db = call.db();
       for (const store::Key& key : keys) {
-        if (!add_to(all_, call, db.peek(key))) return Outcome::done;
+        if (!add_to(all_, call, db.read(key))) return Outcome::done;
       }
-      left_ -= some;
+      at_ += keys.size();
     }
     if (!stores_) return finish_count(call, all_);
     const auto made = room_.make(hyperloglog::dense_bytes, end);
     if (made == store::GradualRoom::Result::more) return Outcome::waits;
     store::Room room;
     if (made != store::GradualRoom::Result::ready || !room_.hand_over(room)) return call.out_of_memory();
+    // What was added to the target meanwhile is to stay.
     const std::vector<store::Key> target = names_.lock(call, 0, 1);
     return add_to(all_, call, call.db().peek(target[0])) ? finish_merge(call, target[0], all_) : Outcome::done;
   }
 
  private:
-  static constexpr std::size_t keys_at_once = 16;  // some 200 KB, and 0.3 ms
+  static constexpr std::size_t keys_at_once = 16;  // some 200 KB, and 0.4 ms
 
   const bool stores_;
   ClientMemory memory_;
@@ -190,27 +179,30 @@ class MergeTask : public Task {
   store::GradualRoom room_;
   hyperloglog::Registers registers_;
   Union all_{registers_};
-  std::size_t left_ = 0;  // the last ones of the keys
+  std::size_t at_ = 0;
 };
 
 // Merges all keys, at once if there are few.
 Outcome merge_keys(Call& call, bool stores) {
-  const std::size_t bytes = bytes_of_keys(call);
-  if (call.in_transaction && bytes > most_merged_inside_exec) {
-    return call.reply.error(("ERR " + shown_name(call)).append(shown_place(call)) + " looks at HyperLogLogs of " +
-                            std::to_string(most_merged_inside_exec >> 20) + " MB at most");
-  }
-  if (call.in_transaction || bytes <= most_locked_bytes) {
-    Union all{hyperloglog::Registers::scratch()};
-    store::Database db = call.db();
-    for (const store::Key& key : call.keys) {
-      if (!add_to(all, call, db.peek(key))) return Outcome::done;
+  // A transaction or script cannot wait for a task. 4 MB are 340 values in the dense form.
+  constexpr std::size_t most_inside_exec = std::size_t{4} << 20;
+  const std::size_t most = call.in_transaction ? most_inside_exec : most_locked_bytes;
+  Union all{hyperloglog::Registers::scratch()};
+  store::Database db = call.db();
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < call.keys.size(); ++i) {
+    const auto value = db.read(call.keys[i]);
+    if (!add_to(all, call, value)) return Outcome::done;
+    bytes += value ? std::min(value->text.size(), hyperloglog::most_bytes) : 0;
+    if (bytes <= most) continue;
+    if (call.in_transaction) {
+      return call.reply.error(("ERR " + shown_name(call)).append(shown_place(call)) + " looks at HyperLogLogs of " +
+                              std::to_string(most_inside_exec >> 20) + " MB at most");
     }
-    return stores ? finish_merge(call, call.key(), all) : finish_count(call, all);
+    auto task = std::make_unique<MergeTask>(call, stores, all);
+    return task->keep_names(call, i + 1) ? call.begin(std::move(task)) : Outcome(call.reply.error(beyond_clients_memory));
   }
-  auto task = std::make_unique<MergeTask>(call, stores);
-  if (!task->keep_names(call)) return call.reply.error(beyond_clients_memory);
-  return call.begin(std::move(task));
+  return stores ? finish_merge(call, call.key(), all) : finish_count(call, all);
 }
 
 // The estimate is kept in the value, as Redis does, which is no change of it: nothing is told of it, and it is left out where it would
