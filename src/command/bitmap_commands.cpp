@@ -433,6 +433,7 @@ Outcome bitop(Call& call) {
   bytes += longest_of(sources);
   if (bytes <= most_locked_bytes_of(call)) return combine_locked(call, *op, call.keys, sources);
   if (refuse_long_inside_exec(call, bytes)) return Outcome::done;
+  call.held.release();
   auto task = std::make_unique<BitOpTask>(call, *op);
   if (!task->keep_names(call)) return call.reply.error(beyond_clients_memory);
   return call.begin(std::move(task));

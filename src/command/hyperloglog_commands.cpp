@@ -122,6 +122,9 @@ bool add_to(Union& all, Call& call, const std::optional<store::Value>& value) {
   return false;
 }
 
+// What is read of a value.
+std::size_t bytes_of(const std::optional<store::Value>& value) { return value ? std::min(value->text.size(), hyperloglog::most_bytes) : 0; }
+
 // Replies with the number of elements of all keys.
 Outcome finish_count(Call& call, const Union& all) { return call.reply.integer(static_cast<std::int64_t>(all.registers.estimate())); }
 
@@ -135,43 +138,51 @@ Outcome finish_merge(Call& call, const store::Key& target, const Union& all) {
   return stored ? call.reply.ok() : call.refused(stored);
 }
 
-// The rest of PFCOUNT and PFMERGE of many: the keys are merged some at a time, each as it is at that moment. What is merged has the elements
-// that were there when the command began, but for those of keys that have gone meanwhile.
+// PFCOUNT and PFMERGE of many: the keys are merged some at a time, each as it is at that moment. What is merged has the elements that were
+// there when the command began, but for those of keys that have gone meanwhile.
 class MergeTask : public Task {
  public:
-  MergeTask(const Call& call, bool stores, const Union& begun)
-      : stores_(stores), memory_(call.engine, call.session.shared), room_(call.engine.keyspace), registers_(begun.registers) {
-    all_.dense = begun.dense;
-  }
-  // The first `merged` keys of the call have been merged. False: there is no memory for the names.
-  bool keep_names(const Call& call, std::size_t merged) {
-    at_ = merged;
+  MergeTask(const Call& call, bool stores) : stores_(stores), memory_(call.engine, call.session.shared), room_(call.engine.keyspace) {}
+  // The first `counted` keys have been read before, for the statistics. False: there is no memory for the names.
+  bool keep_names(const Call& call, std::size_t counted) {
+    counted_ = counted;
     return memory_.ask(sizeof registers_) && names_.keep(call, memory_);
   }
 
   Outcome step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
-    for (; at_ < names_.size(); call.held.release()) {
+    while (at_ < names_.size()) {
       if (monotonic_us() >= end) return Outcome::waits;
-      const std::vector<store::Key> keys = names_.lock(call, at_, keys_at_once);
-      store::Database db = call.db();
-      for (const store::Key& key : keys) {
-        if (!add_to(all_, call, db.read(key))) return Outcome::done;
-      }
-      at_ += keys.size();
+      if (!merge_some(call)) return Outcome::done;
     }
-    if (!stores_) return finish_count(call, all_);
-    const auto made = room_.make(hyperloglog::dense_bytes, end);
-    if (made == store::GradualRoom::Result::more) return Outcome::waits;
-    store::Room room;
-    if (made != store::GradualRoom::Result::ready || !room_.hand_over(room)) return call.out_of_memory();
-    // What was added to the target meanwhile is to stay.
-    const std::vector<store::Key> target = names_.lock(call, 0, 1);
-    return add_to(all_, call, call.db().peek(target[0])) ? finish_merge(call, target[0], all_) : Outcome::done;
+    return stores_ ? store(call, end) : finish_count(call, all_);
   }
 
  private:
-  static constexpr std::size_t keys_at_once = 16;  // some 200 KB, and 0.4 ms
+  static constexpr std::size_t keys_at_once = 16;  // up to most_locked_bytes
+
+  bool merge_some(Call& call) {
+    const std::vector<store::Key> keys = names_.lock(call, at_, keys_at_once);
+    store::Database db = call.db();
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < keys.size() && bytes < most_locked_bytes; ++i, ++at_) {
+      const auto value = at_ < counted_ ? db.peek(keys[i]) : db.read(keys[i]);
+      if (!add_to(all_, call, value)) return false;
+      bytes += bytes_of(value);
+    }
+    call.held.release();
+    return true;
+  }
+
+  // The target is merged when it is written: it keeps what was added to it meanwhile, and nothing of what was removed.
+  Outcome store(Call& call, std::int64_t end_us) {
+    const auto made = room_.make(hyperloglog::dense_bytes, end_us);
+    if (made == store::GradualRoom::Result::none) return call.out_of_memory();
+    store::Room room;
+    if (made == store::GradualRoom::Result::more || !room_.hand_over(room)) return Outcome::waits;
+    const std::vector<store::Key> target = names_.lock(call, 0, 1);
+    return add_to(all_, call, call.db().peek(target[0])) ? finish_merge(call, target[0], all_) : Outcome::done;
+  }
 
   const bool stores_;
   ClientMemory memory_;
@@ -179,7 +190,8 @@ class MergeTask : public Task {
   store::GradualRoom room_;
   hyperloglog::Registers registers_;
   Union all_{registers_};
-  std::size_t at_ = 0;
+  std::size_t at_ = stores_ ? 1 : 0;
+  std::size_t counted_ = 0;
 };
 
 // Merges all keys, at once if there are few.
@@ -193,13 +205,14 @@ Outcome merge_keys(Call& call, bool stores) {
   for (std::size_t i = 0; i < call.keys.size(); ++i) {
     const auto value = db.read(call.keys[i]);
     if (!add_to(all, call, value)) return Outcome::done;
-    bytes += value ? std::min(value->text.size(), hyperloglog::most_bytes) : 0;
+    bytes += bytes_of(value);
     if (bytes <= most) continue;
     if (call.in_transaction) {
       return call.reply.error(("ERR " + shown_name(call)).append(shown_place(call)) + " looks at HyperLogLogs of " +
                               std::to_string(most_inside_exec >> 20) + " MB at most");
     }
-    auto task = std::make_unique<MergeTask>(call, stores, all);
+    call.held.release();
+    auto task = std::make_unique<MergeTask>(call, stores);
     return task->keep_names(call, i + 1) ? call.begin(std::move(task)) : Outcome(call.reply.error(beyond_clients_memory));
   }
   return stores ? finish_merge(call, call.key(), all) : finish_count(call, all);

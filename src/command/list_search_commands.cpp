@@ -204,34 +204,33 @@ class SearchAndAct final : public PreparedWrite {
       call.reply.error(beyond_clients_memory);
       return Progress::failed;
     }
-    if (found_.size() != search_.found().size()) {
-      found_ = search_.found();
-      std::ranges::sort(found_);
-      left_ = found_.size();
-    }
-    return found_.size() <= most_removed ? Progress::ready : remove_from_copy(call, end_us);
+    if (!left_) left_ = search_.found().size();
+    return search_.found().size() <= most_removed ? Progress::ready : remove_from_copy(call, end_us);
   }
 
   Progress remove_from_copy(Call& call, std::int64_t end_us) {
-    if (left_ == 0) return Progress::ready;
+    if (*left_ == 0) return Progress::ready;
     if (!copy_) {
       copy_ = store::OwnedHandle(store::Handle(store::Type::list, search_.collection().clone()));
       copy_.free_in(call.engine.keyspace.memory().leftovers());
     }
-    while (copy_ && left_ > 0) {
+    while (copy_ && *left_ > 0) {
       constexpr std::uint64_t room_for_some = 512 * 1024;
       if (!call.engine.keyspace.make_room(room_for_some) || !remove_some()) break;
-      if (left_ > 0 && monotonic_us() >= end_us) return Progress::more;
+      if (*left_ > 0 && monotonic_us() >= end_us) return Progress::more;
     }
-    if (left_ == 0) return Progress::ready;
+    if (*left_ == 0) return Progress::ready;
     call.out_of_memory();
     return Progress::failed;
   }
 
+  // From the last one to the first, so that the positions stay right.
   bool remove_some() {
+    const Positions& found = search_.found();
+    const bool ascend = options_.from == End::left;
     store::Tree& tree = Collection::of(copy_.get()).items;
-    for (unsigned some = 64; some > 0 && left_ > 0; --some, --left_) {
-      if (!tree.erase(tree.at(found_[left_ - 1]))) return false;
+    for (unsigned some = 64; some > 0 && *left_ > 0; --some, --*left_) {
+      if (!tree.erase(tree.at(found[ascend ? *left_ - 1 : found.size() - *left_]))) return false;
     }
     return true;
   }
@@ -242,12 +241,15 @@ class SearchAndAct final : public PreparedWrite {
     if (list && !search_.is_of(*list) && !search_.found().empty()) return begin_again(call, *list);
     ListEdit edit = edit_list(call, db, call.key());
     if (!list) return act_(call, edit, {});
-    return copy_ ? replace(call, edit) : act_(call, edit, found_);
+    if (copy_) return replace(call, edit);
+    Positions found = search_.found();
+    std::ranges::sort(found);
+    return act_(call, edit, found);
   }
 
   Tried begin_again(Call& call, const List& list) {
     copy_ = {};
-    found_.clear();
+    left_.reset();
     if (is_short(call, list)) return search_and_act(call, list, argument(text_), options_, act_);
     search_.begin(call, list);
     return std::nullopt;
@@ -257,16 +259,15 @@ class SearchAndAct final : public PreparedWrite {
   Outcome replace(Call& call, ListEdit& list) {
     const bool emptied = Collection::of(copy_.get()).size() == 0;
     const Stored stored = emptied ? list.keep({}) : list.replace(static_cast<Collection*>(copy_.detach().raw()));
-    return stored ? call.reply.integer(static_cast<std::int64_t>(found_.size())) : call.refused(stored);
+    return stored ? call.reply.integer(static_cast<std::int64_t>(search_.found().size())) : call.refused(stored);
   }
 
   const std::size_t text_;  // the index of the argument that is looked for
   const ListSearch::Options options_;
   const Act act_;
   SnapshotSearch search_;
-  Positions found_;          // ascending
-  store::OwnedHandle copy_;  // of the list, from which the last of found_ have been removed
-  std::size_t left_ = 0;     // how many are still to be removed
+  store::OwnedHandle copy_;          // of the list, from which the last of those that were found have been removed
+  std::optional<std::size_t> left_;  // how many are still to be removed, once all have been found
 };
 
 // `text`: the index of the argument to look for. `missing`: what is replied if there is no such list.

@@ -18,7 +18,7 @@ constexpr unsigned most_tries = 4;
 constexpr unsigned most_rounds = 64;
 constexpr std::size_t elements_at_once = 128;
 constexpr unsigned slices_between_looks = 16;
-// What is free before a slice is applied: for copies of the leaves and nodes that it changes, which its elements do not ask for.
+// What is free before the first slice is applied. If a slice asks for more, because it may copy nodes, the following ones get as much.
 constexpr std::uint64_t room_for_copies = 256 * 1024;
 
 std::uint64_t memory_of(const Call& call) {
@@ -131,7 +131,6 @@ ManyElementsTask::Progress ManyElementsTask::apply(Call& call, std::int64_t end_
     }
     counted_ += counted;
     applied_ += count;
-    lacks_ = room_for_copies;
     // The less others have written, the shorter it takes to follow them.
     if (++slices_ % slices_between_looks == 0 && applied_ < args_.size()) {
       if (const Progress progress = look_for_others(call); progress != Progress::stage || stage_ != Stage::apply) return progress;
@@ -245,7 +244,6 @@ ManyElementsTask::Progress ManyElementsTask::follow(Call& call, std::int64_t end
         if (!may_ask_for(stored)) return give_up();
         break;
       }
-      lacks_ = room_for_copies;
       ++at_;
     }
   }

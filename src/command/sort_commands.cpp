@@ -6,6 +6,7 @@
 // which have locked what is read, the task runs at once.
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -413,10 +414,10 @@ class SortTask final : public Task {
   void look_up(Call& call, const KeyPattern& pattern, std::string_view element, Show&& show) {
     if (!pattern.has_star()) return;
     const std::string name = pattern.key(element);
-    const store::Key key = call.engine.keyspace.key(name);
-    if (!call.in_transaction) call.held.acquire(key);
+    const std::array keys = {call.engine.keyspace.key(name)};
+    if (!call.in_transaction) call.held.acquire_after_waiters(keys);
     store::Database db = call.db();
-    if (const auto value = db.find(key, store::Access::read().of_any_type())) show_value(*value, pattern, show);
+    if (const auto value = db.find(keys[0], store::Access::read().of_any_type())) show_value(*value, pattern, show);
     if (!call.in_transaction) call.held.release();
   }
 

@@ -179,7 +179,7 @@ class PayingTask : public Task {
   // Returns whether all is paid.
   bool pay(Call& call) const {
     const std::array keys = {call.engine.keyspace.key(key_)};
-    call.held.acquire(keys);
+    call.held.acquire_after_waiters(keys);
     call.read_clock();
     const bool paid = pay_locked(call, keys[0]);
     call.held.release();

@@ -30,7 +30,8 @@ Outcome StoringTask::build(Call& call, std::int64_t end_us) {
     const Result made = room_.make(bytes_at_once, end_us, built_.memory());
     if (made == Result::more) return Outcome::waits;
     store::Room room;
-    if (made == Result::none || !room_.hand_over(room)) return call.out_of_memory();
+    if (made == Result::none) return call.out_of_memory();
+    if (!room_.hand_over(room)) return Outcome::waits;  // another thread has taken the memory: it is made once more
     for (std::uint64_t i = 0; i < at_once; ++i) {
       Member member;
       if (!next(member)) {

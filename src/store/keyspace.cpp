@@ -63,6 +63,11 @@ void Keyspace::Locks::acquire(std::span<const Key> keys) {
   lock_held();
 }
 
+void Keyspace::Locks::acquire_after_waiters(std::span<const Key> keys) {
+  for (const Key& key : keys) keyspace_->let_waiters_in(keyspace_->shard_of(key));
+  acquire(keys);
+}
+
 void Keyspace::Locks::acquire_all() {
   assert(held_.none());
   for (unsigned i = 0; i < keyspace_->shard_count(); ++i) held_.set(i);

@@ -104,8 +104,10 @@ void Edit::rename(store::Form form) {
   if (!same.outside || !db_.put(key_, std::move(same), {.keep_expiry = true})) tell_written();
 }
 
-void Edit::pack(store::Form form, std::string_view bytes) {
-  if (!put_bytes(form, bytes)) tell_written();
+bool Edit::pack(store::Form form, std::string_view bytes) {
+  const bool packed = static_cast<bool>(put_bytes(form, bytes));
+  if (!packed) tell_written();
+  return packed;
 }
 
 void Edit::tell_written() {

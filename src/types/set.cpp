@@ -424,7 +424,10 @@ Stored SetEdit::put(const NumberSetBuffer& numbers) {
 
 // An intset becomes an array of numbers again.
 void SetEdit::pack(const RunBuffer& run) {
-  if (name() != SetName::numbers) return edit_.pack(form_as(name(), false), run.bytes());
+  if (name() != SetName::numbers) {
+    edit_.pack(form_as(name(), false), run.bytes());
+    return;
+  }
   std::array<std::int64_t, most_packed_items> all;
   std::size_t count = 0;
   const Run items = run.run(store::TreeKind::set);

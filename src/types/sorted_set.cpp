@@ -220,8 +220,9 @@ class Adding {
     const Tree::Path path = find_in(set, addition.member, hash);
     double score = addition.score;
     const Verdict verdict = judge(rules_, path.found() ? std::optional(ScoredItem(path.item()).score()) : std::nullopt, score);
-    if (verdict == Verdict::add && !insert_into(set, score, member, hash)) return false;
-    if (verdict == Verdict::move && !move_in(set, path, score, member, hash)) return false;
+    const double stored = large_name_ ? score : without_minus(score);
+    if (verdict == Verdict::add && !insert_into(set, stored, member, hash)) return false;
+    if (verdict == Verdict::move && !move_in(set, path, stored, member, hash)) return false;
     if (!note(added_, verdict, score)) return true;
     if (verdict == Verdict::add) note_size(set.size(), addition.member.size());
     changed_ = true;
@@ -436,7 +437,7 @@ Stored shrink(Edit& edit, bool& packed, Change&& change) {
     packed = changed && set.size() > 0 && pack_again(set.items, run);
     return changed && !packed;
   });
-  if (stored && packed) edit.pack(sorted_set_form(true, named_large(edit.form())), run.bytes());
+  if (stored && packed) packed = edit.pack(sorted_set_form(true, named_large(edit.form())), run.bytes());
   return stored;
 }
 

@@ -273,3 +273,14 @@ def test_what_is_added_while_many_are_merged_stays(client, connect, many):
     before = adding.call("PFCOUNT", "all")
     adding.pipeline([("PFADD", "all", f"added {i}:{n}") for i in range(5) for n in range(200)])
     assert adding.call("PFCOUNT", "all") == before
+
+
+def test_what_the_target_had_does_not_come_back_after_it_was_removed(client, connect, many):
+    removing = connect()
+    alone = client.call("PFCOUNT", *many)
+    for _ in range(10):
+        client.pipeline([("PFADD", "all", *[f"old {n}" for n in range(at, at + 500)]) for at in range(0, 20_000, 500)])
+        client.send_command("PFMERGE", "all", *many, *many, *many)
+        removing.call("DEL", "all")
+        assert client.read() == "OK"
+        assert client.call("PFCOUNT", "all") in (0, alone)

@@ -260,3 +260,14 @@ def test_what_is_removed_is_freed(client):
     client.call("DEL", "k")
     # In the background, so that DEL takes no longer than for few elements.
     assert eventually(lambda: int(info(client, "memory")["used_memory"]) < before + 1_000_000)
+
+
+@pytest.mark.parametrize("count", [0, 700, -700, 100, -100])
+def test_many_are_removed_from_either_end(client, count):
+    """More than are removed with the list locked, and fewer."""
+    model = [str(n % 3) for n in range(4500)]
+    client.pipeline([("RPUSH", "k", *model[at : at + 500]) for at in range(0, len(model), 500)])
+    places = [n for n, element in enumerate(model) if element == "1"]
+    gone = set(places[:count] if count > 0 else places[count:])  # 0 takes all
+    assert client.call("LREM", "k", count, "1") == len(gone)
+    assert everything(client) == texts(*(element for n, element in enumerate(model) if n not in gone))

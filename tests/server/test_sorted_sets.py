@@ -480,3 +480,27 @@ def test_a_random_pick_of_more_than_there_can_be_says_what_there_can_be(client, 
     for command in ("ZRANDMEMBER", "HRANDFIELD"):
         reply = client.call(command, "k", -(1 << 63), *more)
         assert reply == "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+
+
+def test_a_set_that_is_called_small_has_no_negative_zero(client):
+    """Whether it lies in its entry or, with long members, in a tree."""
+    for count, member in ((3, "m%d"), (100, "m%d" + "x" * 60)):
+        client.call("DEL", "z")
+        for n in range(count):
+            client.call("ZADD", "z", "1", member % n)
+        for name in ("zero", member % 1):
+            client.call("ZADD", "z", "-0", name)
+            assert client.call("ZSCORE", "z", name) == b"0", (count, name)
+        assert client.call("OBJECT", "ENCODING", "z") == b"listpack"
+
+
+@only_pinfold
+def test_a_debt_is_paid_also_if_the_rest_may_not_be_packed(client):
+    client.pipeline([("ZADD", "z", *[part for n in range(at, at + 500) for part in (n, f"member {n}")]) for at in range(0, 100_000, 500)])
+    client.call("CACHE.POLICY", "SET", "p", "match", "z*", "max-value", "100b")
+    try:
+        assert client.call("ZREMRANGEBYRANK", "z", "10", "-1") == 99_990
+        assert client.call("ZCARD", "z") == 10
+        assert client.call("MEMORY", "USAGE", "z") < 10_000
+    finally:
+        client.call("CACHE.POLICY", "DEL", "p")

@@ -35,10 +35,10 @@ class KeptNames {
     }
     return keys;
   }
-  /// The same, with their shards locked.
+  /// The same, with their shards locked. Threads that wait for one of these go first.
   std::vector<store::Key> lock(Call& call, std::size_t first, std::size_t count) const {
     std::vector<store::Key> locked = keys(call, first, count);
-    call.held.acquire(locked);
+    call.held.acquire_after_waiters(locked);
     return locked;
   }
 

@@ -143,6 +143,9 @@ class Keyspace {
 
     void acquire(const Key& key);
     void acquire(std::span<const Key> keys);
+    /// The same for work that takes locks again as soon as it has released them: threads that wait for one of them already go first. They
+    /// might not get it otherwise, because the locks are not fair.
+    void acquire_after_waiters(std::span<const Key> keys);
     void acquire_all();
     void acquire_shard(unsigned shard);
     /// Locks one more shard while others are held, or all that are not held yet. Does not wait: returns false if one is locked by another

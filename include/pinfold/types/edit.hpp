@@ -107,8 +107,9 @@ class Edit {
 
   /// Stores the collection under another form.
   void rename(store::Form form);
-  /// Stores packed bytes in the place of the collection, which has the same elements. With Run's layout or another one.
-  void pack(store::Form form, std::string_view bytes);
+  /// Stores packed bytes in the place of the collection, which has the same elements. With Run's layout or another one. Returns whether
+  /// it was stored.
+  bool pack(store::Form form, std::string_view bytes);
 
  private:
   void remove();

@@ -1,6 +1,7 @@
 // Who waits for a shard's lock: that it is measured, and that work which comes back for more lets others in first.
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <mutex>
 #include <string>
@@ -81,6 +82,28 @@ TEST_CASE("a request that waits for a shard goes before the background's next pi
   request.join();
   CHECK(expired == 0);
   CHECK(keyspace.stats().expired == keys);
+}
+
+TEST_CASE("a request that waits for a shard goes before a task that takes it again and again") {
+  Keyspace keyspace({.shards = 1});
+  const std::array keys = {keyspace.key("k")};
+  Keyspace::Locks locks(keyspace);
+  for (int i = 0; i < 20; ++i) {
+    locks.acquire(keys);
+    std::atomic<bool> served = false;
+    std::thread request([&] {
+      Keyspace::Locks mine(keyspace);
+      mine.acquire(keys);
+      served = true;
+    });
+    wait_until([&] { return keyspace.waiting(0) == 1; });
+    for (int yields = 0; yields < 1000; ++yields) std::this_thread::yield();
+    locks.release();
+    locks.acquire_after_waiters(keys);
+    CHECK(served);
+    locks.release();
+    request.join();
+  }
 }
 
 TEST_CASE("the number of shards follows the threads, and the memory where that is small") {
