@@ -108,7 +108,7 @@ std::size_t find_store(Args args) {
   return found;
 }
 
-// A name is made of it for each element, and looked up with the shards locked.
+// For each element a name is made of it and looked up, inside EXEC and scripts with everything locked.
 constexpr std::size_t most_pattern = 1024;  // bytes
 
 // The options. Nothing: the error was replied.

@@ -27,19 +27,15 @@ class KeptNames {
     return true;
   }
   std::size_t size() const { return names_.size(); }
-  /// The keys from number `first` on, `count` of them at most. They are valid as long as this object is.
-  std::vector<store::Key> keys(const Call& call, std::size_t first, std::size_t count) const {
+  /// The keys from number `first` on, `count` of them at most, with their shards locked. Threads that already wait for one of these go
+  /// first. The keys are valid as long as this object is.
+  std::vector<store::Key> lock(Call& call, std::size_t first, std::size_t count) const {
     std::vector<store::Key> keys;
     for (const std::string& name : std::span(names_).subspan(first, std::min(count, names_.size() - first))) {
       keys.push_back(call.engine.keyspace.key(name));
     }
+    call.held.acquire_after_waiters(keys);
     return keys;
-  }
-  /// The same, with their shards locked. Threads that wait for one of these go first.
-  std::vector<store::Key> lock(Call& call, std::size_t first, std::size_t count) const {
-    std::vector<store::Key> locked = keys(call, first, count);
-    call.held.acquire_after_waiters(locked);
-    return locked;
   }
 
  private:

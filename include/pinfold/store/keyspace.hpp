@@ -143,8 +143,8 @@ class Keyspace {
 
     void acquire(const Key& key);
     void acquire(std::span<const Key> keys);
-    /// The same for work that takes locks again as soon as it has released them: threads that wait for one of them already go first. They
-    /// might not get it otherwise, because the locks are not fair.
+    /// The same for work that takes locks again as soon as it has released them: threads that already wait for one of these go first.
+    /// Otherwise they might wait long, because the locks are not fair. Must be called with nothing locked. O(keys).
     void acquire_after_waiters(std::span<const Key> keys);
     void acquire_all();
     void acquire_shard(unsigned shard);
